@@ -1,0 +1,1 @@
+"""How a service runs: the tape, settings, telemetry, health, snapshots."""

@@ -1,0 +1,27 @@
+"""FastStream's broker, for what is not the tape: permits, raw market data, and consoles.
+
+The tape has its own connection and its own reader; docs/decisions/0004 says where the line runs and why.
+"""
+
+import logging
+
+from faststream.nats import NatsBroker
+
+from tollgate_chassis.settings import DeskSettings
+
+
+def fast_stream_broker(settings: DeskSettings, service: str) -> NatsBroker:
+    """Build the broker of ``service``; a connection that is lost is not mended here but ends the process."""
+    return NatsBroker(
+        settings.nats_url,
+        name=f"{service}-faststream",
+        nkeys_seed=str(settings.nats_seed_file) if settings.nats_seed_file else None,
+        inbox_prefix=f"_INBOX_{service}",
+        allow_reconnect=False,
+        connect_timeout=2,
+        ping_interval=2,
+        max_outstanding_pings=2,
+        # Two records a message at INFO cost more than the message itself.
+        log_level=logging.DEBUG,
+        apply_types=False,
+    )

@@ -1,0 +1,276 @@
+"""The one loop of every service: read the tape, step the core, append what follows.
+
+Recovery is the same loop. From the snapshot on, the core regenerates what it wrote before the crash; what is on
+the tape already is compared byte for byte and ticked off, and what is missing at the tape's end is appended then.
+"""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from tollgate_chassis.exits import Halt
+from tollgate_chassis.shell import Shell
+from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore
+from tollgate_chassis.tape import Record, Tape, TapeLostItsHead, TapeWentBackwards
+from tollgate_chassis.tape.duplicates import Duplicates, Verdict
+from tollgate_chassis.tape.writer import Writer
+from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_contracts.codec import DeadLetter, Unreadable, UnreadableMessage, decode, encode
+from tollgate_contracts.core import Core, Step
+from tollgate_contracts.envelope import Message, Service
+from tollgate_contracts.subjects import dead_letter_subject, writer_prefix
+
+# Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
+SNAPSHOT_EVERY = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which service this is, on which desk, in which start of the platform."""
+
+    service: Service
+    desk: str
+    run_id: str
+
+
+BuryReason = Unreadable | Literal["conflicting_duplicate", "foreign_writer"]
+
+
+class OutputDiffers(Halt):
+    """A regenerated output is not the one on the tape: the code or its configuration is not the same."""
+
+
+class Runner:
+    """Runs one core over one tape."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        core: Core,
+        shell: Shell,
+        tape: Tape,
+        snapshots: SnapshotStore,
+        mark: HighWaterMark,
+        tracing: Tracing,
+        *,
+        snapshot_every: int | None = SNAPSHOT_EVERY,
+    ) -> None:
+        self.identity = identity
+        self.position = 0
+        """The last sequence that was applied."""
+        self.live = asyncio.Event()
+        self.cycle_id = 0
+        self.progress_us = 0
+        """Monotonic microseconds of the last proof that the reader is at or moving towards the tape's tip."""
+        self._core = core
+        self._shell = shell
+        self._tape = tape
+        self._writer = Writer(tape, identity.desk, identity.service)
+        self._snapshots = snapshots
+        self._mark = mark
+        self._tracing = tracing
+        self._snapshot_every = snapshot_every
+        self._snapshot_task: asyncio.Task[None] | None = None
+        self._snapshot_at = 0
+        self._last_message_id = ""
+        self._duplicates = Duplicates()
+        self._missing: dict[str, Message] = {}
+        self._stopping = asyncio.Event()
+
+    @property
+    def tip(self) -> int:
+        """The last sequence known to be on the tape."""
+        return max(self._tape.tip, self.position)
+
+    def stop(self) -> None:
+        """Ask ``run`` to return after the batch in hand."""
+        self._stopping.set()
+
+    async def observe(self, message: Message) -> int:
+        """Append an outside event of this service; it takes effect when the core reads it back."""
+        return await self._append(message, self._tracing.headers())
+
+    def capture(self) -> Snapshot:
+        """Return the state as of ``position``; call it only where the outputs up to there are appended."""
+        state = {"core": self._core.snapshot(), "duplicates": self._duplicates.snapshot(), "cycle_id": self.cycle_id}
+        return Snapshot(self.position, self._last_message_id, state)
+
+    async def run(self) -> None:
+        """Recover, go live, and follow the tape until ``stop``; raises ``ProcessEnd`` when it must end."""
+        started = time.monotonic()
+        await self._restore()
+        await self._writer.open()
+        caught_up_at = (await self._tape.bounds()).last
+        if self.position >= caught_up_at:
+            await self._go_live(started)
+        reading = self._tape.follow(self.position + 1)
+        try:
+            async for batch in _until(self._stopping, reading):
+                for record in batch:
+                    await self._apply(record)
+                    if record.sequence == caught_up_at and not self.live.is_set():
+                        await self._go_live(started)
+                self._after_batch()
+        finally:
+            await reading.aclose()  # type: ignore[attr-defined]
+            if self._snapshot_task:
+                await self._snapshot_task
+        if self._snapshot_every and self.live.is_set():
+            await self._snapshots.save(self.capture())
+
+    async def _restore(self) -> None:
+        bounds = await self._tape.bounds()
+        snapshot = await self._snapshots.load()
+        read_before = max(self._mark.read(), snapshot.sequence if snapshot else 0)
+        if read_before > bounds.last:
+            raise TapeWentBackwards(
+                f"the tape ends at {bounds.last}, but this service has read up to {read_before}; "
+                "restore the tape from the ledger's archive before starting again"
+            )
+        if (snapshot.sequence if snapshot else 0) + 1 < bounds.first:
+            raise TapeLostItsHead(f"the tape begins at {bounds.first}; restore it from the ledger's archive")
+        if snapshot is None:
+            return
+        at_snapshot = await self._tape.read(snapshot.sequence, 1)
+        if at_snapshot[0].message_id != snapshot.message_id:
+            raise TapeWentBackwards(
+                f"record {snapshot.sequence} is {at_snapshot[0].message_id}, but was {snapshot.message_id} "
+                "when the snapshot was taken: this is another tape"
+            )
+        self._core.restore(snapshot.state["core"])
+        self._duplicates.restore(snapshot.state["duplicates"])
+        self.cycle_id = snapshot.state["cycle_id"]
+        self.position, self._last_message_id = snapshot.sequence, snapshot.message_id
+        self._snapshot_at = snapshot.sequence
+
+    async def _go_live(self, started: float) -> None:
+        for message in list(self._missing.values()):
+            await self._append(message, {})
+        self._missing.clear()
+        self.live.set()
+        metrics.LIVE.set(1)
+        metrics.RECOVERY_SECONDS.set(time.monotonic() - started)
+        logger().info("tape.live", position=self.position, latency_ms=round((time.monotonic() - started) * 1_000))
+        await self._shell.went_live()
+
+    async def _apply(self, record: Record) -> None:
+        self.position, self._last_message_id = record.sequence, record.message_id
+        message = await self._read(record)
+        if message is None:
+            return
+        self.cycle_id = max(self.cycle_id, message.cycle_id)
+        if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
+            self._tick_off(record)
+        began = time.perf_counter()
+        step = self._core.step(record.sequence, message)
+        metrics.STEP_SECONDS.observe(time.perf_counter() - began)
+        metrics.TAPE_MESSAGES.labels(message.kind).inc()
+        if step.outputs or step.effects:
+            with self._tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
+                await self._carry_out(record, message, step)
+        await self._shell.settled(record)
+
+    async def _carry_out(self, record: Record, message: Message, step: Step) -> None:
+        live = self.live.is_set()
+        if step.effects:
+            await self._shell.carry_out(record, message, step, live)
+        headers = self._tracing.headers()
+        for output in step.outputs:
+            finished = self._shell.finish(output)
+            if live:
+                await self._append(finished, headers)
+            else:
+                self._missing[finished.id] = finished
+
+    def _tick_off(self, record: Record) -> None:
+        regenerated = self._missing.pop(record.message_id, None)
+        if regenerated is not None and encode(regenerated) != record.data:
+            raise OutputDiffers(
+                f"record {record.sequence} ({record.message_id}) differs from what this code writes for the same "
+                f"cause: on the tape {record.data[:300]!r}, now {encode(regenerated)[:300]!r}"
+            )
+
+    async def _append(self, message: Message, headers: Mapping[str, str]) -> int:
+        began = time.perf_counter()
+        sequence = await self._writer.append(message, headers)
+        metrics.TAPE_APPEND_SECONDS.observe(time.perf_counter() - began)
+        metrics.TAPE_APPENDS.labels(message.kind).inc()
+        return sequence
+
+    async def _read(self, record: Record) -> Message | None:
+        """Return the record's message, or none when it must not be applied."""
+        try:
+            message = decode(record.data)
+        except UnreadableMessage as error:
+            await self._bury(record, error.reason, error.detail)
+            return None
+        if not record.subject.startswith(f"{writer_prefix(self.identity.desk, message.writer)}."):
+            await self._bury(record, "foreign_writer", f"{message.writer} does not write under {record.subject}")
+            return None
+        verdict = self._duplicates.judge(message, record.data)
+        if verdict is Verdict.NEW:
+            return message
+        metrics.DUPLICATES.labels(verdict.value).inc()
+        if verdict is Verdict.CONFLICTING_DUPLICATE:
+            await self._bury(record, "conflicting_duplicate", f"{message.id} was applied before with other content")
+        return None
+
+    async def _bury(self, record: Record, reason: BuryReason, detail: str) -> None:
+        logger().error("tape.dead_letter", sequence=record.sequence, outcome=str(reason), detail=detail)
+        metrics.DEAD_LETTERS.labels(str(reason)).inc()
+        service = self.identity.service
+        letter = DeadLetter(
+            reader=service,
+            sequence=record.sequence,
+            subject=record.subject[:2_000],
+            message_id=record.message_id[:2_000],
+            reason=reason,
+            detail=detail[:2_000],
+            data_base64=base64.b64encode(record.data).decode(),
+            ts_us=record.stored_us,
+        )
+        await self._tape.append_dead_letter(
+            dead_letter_subject(self.identity.desk, service),
+            letter.model_dump_json().encode(),
+            f"{service}:{record.sequence}",
+        )
+
+    def _after_batch(self) -> None:
+        self._mark.write(self.position)
+        self.progress_us = time.monotonic_ns() // 1_000
+        metrics.TAPE_POSITION.set(self.position)
+        metrics.TAPE_TIP.set(self.tip)
+        metrics.TAPE_LAG.set(self.tip - self.position)
+        taking = self._snapshot_task is not None and not self._snapshot_task.done()
+        if not self._snapshot_every or taking or not self.live.is_set():
+            return
+        if self.position - self._snapshot_at >= self._snapshot_every:
+            self._snapshot_at = self.position
+            self._snapshot_task = asyncio.create_task(self._save(self.capture()))
+
+    async def _save(self, snapshot: Snapshot) -> None:
+        await self._snapshots.save(snapshot)
+        metrics.SNAPSHOT_SEQUENCE.set(snapshot.sequence)
+
+
+T = TypeVar("T")
+
+
+async def _until(stopping: asyncio.Event, items: AsyncIterator[T]) -> AsyncIterator[T]:
+    """Yield from ``items`` until ``stopping`` is set, also while none comes."""
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        while not stopping.is_set():
+            following = asyncio.ensure_future(anext(items))
+            await asyncio.wait({stop, following}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                following.cancel()
+                return
+            yield following.result()
+    finally:
+        stop.cancel()

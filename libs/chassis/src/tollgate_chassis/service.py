@@ -1,0 +1,199 @@
+"""How a service lives: HTTP first, then the tape, until a signal, a lost connection or a contradiction ends it."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import uvloop
+from fastapi import APIRouter
+
+from tollgate_chassis.durability import check_durability
+from tollgate_chassis.exits import BadConfiguration, Exit, ProcessEnd, Restart
+from tollgate_chassis.http import build_server
+from tollgate_chassis.runner import SNAPSHOT_EVERY, Identity, Runner
+from tollgate_chassis.settings import DeskSettings, load_or_exit
+from tollgate_chassis.shell import Shell
+from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark, SnapshotStore
+from tollgate_chassis.tape import NatsTape, TapeUnavailable
+from tollgate_chassis.telemetry import logs
+from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_contracts.core import Core
+from tollgate_contracts.envelope import Service
+from tollgate_contracts.money import install_exact_context
+
+# How often a starting service looks whether the broker is there; its own HTTP answers meanwhile.
+_BROKER_RETRY_S = 0.1
+_STOP_S = 5.0
+
+S = TypeVar("S", bound=DeskSettings)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a service is made of; built without any I/O."""
+
+    core: Core
+    shell: Shell
+    routers: tuple[APIRouter, ...] = ()
+    snapshots: SnapshotStore | None = None
+    """Where the service keeps snapshots; a file in its state directory when none is given."""
+    snapshot_every: int | None = SNAPSHOT_EVERY
+    """None for a shell that saves ``runner.capture()`` itself, as the ledger does with its books."""
+
+
+class Host(Generic[S]):
+    """Runs one service's parts."""
+
+    def __init__(self, service: Service, settings: S, parts: Parts) -> None:
+        self._service = service
+        self._settings = settings
+        self._parts = parts
+        self._tracing = Tracing(service, settings.run_id, settings.otlp_endpoint)
+        self._runner: Runner | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Live until told to stop; raises ``ProcessEnd`` with the reason when something else ends it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        port = getattr(self._settings.ports, self._service)
+        check_port_is_free(self._settings.http_host, port)
+        server = build_server(
+            f"Tollgate {self._service}",
+            self._settings.http_host,
+            port,
+            self._parts.routers,
+            self.status,
+            self.not_ready,
+        )
+        serving = asyncio.create_task(server.serve(), name="http")
+        trading = asyncio.create_task(self._follow_tape(), name="tape")
+        stopping = asyncio.create_task(self._stopping.wait(), name="signal")
+        try:
+            await asyncio.wait({serving, trading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(trading)
+            server.should_exit = True
+            await asyncio.wait({serving}, timeout=_STOP_S)
+            stopping.cancel()
+            self._tracing.close()
+        if trading.done() and not trading.cancelled():
+            trading.result()
+        if not self._stopping.is_set():
+            raise Restart("the HTTP server ended by itself")
+
+    async def _end(self, trading: "asyncio.Task[None]") -> None:
+        if self._runner is not None:
+            self._runner.stop()
+            await asyncio.wait({trading}, timeout=_STOP_S)
+        if not trading.done():
+            trading.cancel()
+            await asyncio.wait({trading})
+
+    async def _follow_tape(self) -> None:
+        tape = await self._connect()
+        settings, parts = self._settings, self._parts
+        mark = HighWaterMark(settings.state_dir)
+        try:
+            check_durability(await tape.describe(), settings.desk)
+            identity = Identity(self._service, settings.desk, settings.run_id)
+            runner = self._runner = Runner(
+                identity,
+                parts.core,
+                parts.shell,
+                tape,
+                parts.snapshots or FileSnapshots(settings.state_dir),
+                mark,
+                self._tracing,
+                snapshot_every=parts.snapshot_every,
+            )
+            await parts.shell.start(runner)
+            await _first_to_end(runner.run(), *parts.shell.background())
+        finally:
+            await parts.shell.stop()
+            await tape.close()
+            mark.close()
+
+    async def _connect(self) -> NatsTape:
+        said = ""
+        while True:
+            try:
+                return await NatsTape.connect(
+                    self._settings.nats_url, self._settings.nats_seed_file, self._settings.desk, self._service
+                )
+            except TapeUnavailable as error:
+                if error.why != said:
+                    logger().warning("broker.unavailable", outcome=error.why)
+                    said = error.why
+                await asyncio.sleep(_BROKER_RETRY_S)
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``GET /v1/status`` answers."""
+        runner = self._runner
+        place = {
+            "position": runner.position if runner else 0,
+            "tip": runner.tip if runner else 0,
+            "lag": runner.tip - runner.position if runner else 0,
+            "live": runner.live.is_set() if runner else False,
+        }
+        own = self._parts.shell.status()
+        return {"service": self._service, "run_id": self._settings.run_id, **place, **own}
+
+    def not_ready(self) -> list[str]:
+        """Return why the service is not ready, in words."""
+        if self._runner is None:
+            return ["not connected to the tape"]
+        if not self._runner.live.is_set():
+            return [f"catching up with the tape: at {self._runner.position} of {self._runner.tip}"]
+        return self._parts.shell.not_ready()
+
+
+async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until the first ends, then end the others; raise what it raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def check_port_is_free(host: str, port: int) -> None:
+    """Raise ``BadConfiguration`` when something else listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise BadConfiguration(
+                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens there or set another in ports"
+            ) from error
+
+
+def run_service(service: Service, settings_type: type[S], build: Callable[[S], Parts]) -> None:
+    """Run a service's process from settings to exit code; this is the whole ``main`` of each service."""
+    install_exact_context()
+    settings = load_or_exit(settings_type)
+    logs.configure(service, settings.log_level)
+    Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
+    logger().info("service.start", run_id=settings.run_id)
+
+    async def live() -> None:
+        await Host(service, settings, build(settings)).run()
+
+    try:
+        uvloop.run(live())
+    except ProcessEnd as end:
+        logger().error("service.end", outcome=end.code.name.lower(), detail=end.why)
+        sys.exit(int(end.code))
+    logger().info("service.end", outcome=Exit.STOPPED.name.lower())

@@ -1,0 +1,23 @@
+"""The tape: one totally ordered, durable log per desk, and how it is read and written.
+
+``records`` names what lies on it, ``nats`` is the broker's, ``memory`` the same in memory for tests, replay and
+backtest, ``writer`` appends for one service, ``duplicates`` remembers what was already applied.
+"""
+
+from tollgate_chassis.tape.memory import MemoryTape
+from tollgate_chassis.tape.nats import NatsTape
+from tollgate_chassis.tape.records import Bounds, LostRace, Record, TapeLostItsHead, TapeUnavailable, TapeWentBackwards
+
+Tape = MemoryTape | NatsTape
+
+__all__ = [
+    "Bounds",
+    "LostRace",
+    "MemoryTape",
+    "NatsTape",
+    "Record",
+    "Tape",
+    "TapeLostItsHead",
+    "TapeUnavailable",
+    "TapeWentBackwards",
+]

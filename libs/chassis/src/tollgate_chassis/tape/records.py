@@ -1,0 +1,46 @@
+"""What lies on the tape, and what can be wrong with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from tollgate_chassis.exits import Halt, Restart
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored message: where it lies, under which name, and its exact bytes."""
+
+    sequence: int
+    subject: str
+    message_id: str
+    data: bytes
+    headers: Mapping[str, str]
+    stored_us: int
+    """The broker's time of storing, microseconds UTC; for measuring, never for deciding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """First and last sequence on the tape; an empty tape has first 1 and last 0."""
+
+    first: int
+    last: int
+
+
+class LostRace(Restart):
+    """Another writer has appended under this service's name first."""
+
+
+class TapeUnavailable(Restart):
+    """The broker did not answer in time, or the connection is gone; the outcome of an append is not known."""
+
+
+class TapeWentBackwards(Halt):
+    """The tape ends before, or differs at, a place that this service has already read."""
+
+
+class TapeLostItsHead(Halt):
+    """The tape begins after the place from which this service must read."""

@@ -1,0 +1,35 @@
+"""Appending for one service: one message in flight, each naming the one before it."""
+
+import asyncio
+from collections.abc import Mapping
+
+from tollgate_chassis.tape import Tape
+from tollgate_chassis.tape.records import NO_HEADERS
+from tollgate_contracts.codec import encode
+from tollgate_contracts.envelope import Message, Service
+from tollgate_contracts.subjects import tape_subject, writer_prefix
+
+
+class Writer:
+    """The one writer of a service's own subjects.
+
+    An append whose outcome is not known is not tried again here: the process ends, and on starting again the
+    tape itself shows whether it landed.
+    """
+
+    def __init__(self, tape: Tape, desk: str, service: Service) -> None:
+        self._tape = tape
+        self._prefix = writer_prefix(desk, service)
+        self._last = 0
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Find where this service wrote last."""
+        self._last = await self._tape.last_of(self._prefix)
+
+    async def append(self, message: Message, headers: Mapping[str, str] = NO_HEADERS) -> int:
+        """Append and return the sequence; raises ``LostRace`` or ``TapeUnavailable``."""
+        async with self._turn:
+            sequence = await self._tape.append(tape_subject(message), encode(message), message.id, self._last, headers)
+            self._last = max(self._last, sequence)
+            return sequence

@@ -1,0 +1,57 @@
+"""The registry of every metric that Tollgate emits: base units, bounded labels, one place."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# From 50 microseconds, the cheapest thing measured, to 5 seconds, at which everything is long stale.
+_LATENCY_BUCKETS = (
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+)  # fmt: skip
+
+TAPE_POSITION = Gauge("tollgate_tape_position", "Last tape sequence that this service has applied.")
+TAPE_TIP = Gauge("tollgate_tape_tip", "Last tape sequence that this service knows of.")
+TAPE_LAG = Gauge("tollgate_tape_lag_messages", "Messages on the tape that this service has not applied yet.")
+TAPE_MESSAGES = Counter("tollgate_tape_messages_total", "Messages applied.", ["kind"])
+TAPE_APPENDS = Counter("tollgate_tape_appends_total", "Messages appended.", ["kind"])
+TAPE_APPEND_SECONDS = Histogram(
+    "tollgate_tape_append_seconds", "Time from sending an append to the broker's word that it is on disk.",
+    buckets=_LATENCY_BUCKETS,
+)  # fmt: skip
+STEP_SECONDS = Histogram("tollgate_step_seconds", "Time of one step of the core.", buckets=_LATENCY_BUCKETS)
+DUPLICATES = Counter("tollgate_tape_duplicates_total", "Messages seen before and not applied again.", ["verdict"])
+DEAD_LETTERS = Counter("tollgate_dead_letters_total", "Messages that could not be read.", ["reason"])
+SNAPSHOT_SEQUENCE = Gauge("tollgate_snapshot_sequence", "Tape sequence of the newest snapshot.")
+RECOVERY_SECONDS = Gauge("tollgate_recovery_seconds", "Time that the last start took from snapshot to live.")
+LIVE = Gauge("tollgate_live", "1 once the service has caught up with the tape.")
+
+FEED_FRAMES = Counter("tollgate_feed_frames_total", "Frames received from the venue's public feed.", ["frame"])
+QUOTE_AGE_SECONDS = Histogram(
+    "tollgate_quote_age_seconds", "Age of a quote, by the venue's stamp, when it is appended.", buckets=_LATENCY_BUCKETS
+)
+
+INTENTS = Counter("tollgate_intents_total", "Intents written.", ["symbol", "side"])
+DECISIONS = Counter("tollgate_decisions_total", "Decisions written.", ["outcome"])
+REJECTIONS = Counter(
+    "tollgate_rejections_total", "Reasons of rejected intents; one intent may have several.", ["reason"]
+)
+KILL_SWITCH = Gauge("tollgate_kill_switch_engaged", "1 while the kill switch is engaged.")
+PERMITS = Counter("tollgate_permits_total", "Permits issued by risk.")
+
+PERMIT_AGE_SECONDS = Gauge("tollgate_permit_age_seconds", "Age of the permit that execution holds.")
+PERMITS_REFUSED = Counter("tollgate_permits_refused_total", "Permits that execution would not take.", ["reason"])
+REFUSALS = Counter("tollgate_refusals_total", "Approvals that execution would not act upon.", ["reason"])
+SUBMITS = Counter("tollgate_submits_total", "Orders sent, by what the venue answered.", ["status"])
+VENUE_SECONDS = Histogram(
+    "tollgate_venue_request_seconds", "Time of one request to the venue.", ["call"], buckets=_LATENCY_BUCKETS
+)
+WRITE_AHEAD_SECONDS = Histogram(
+    "tollgate_write_ahead_seconds", "Time of the commit that precedes every send.", buckets=_LATENCY_BUCKETS
+)
+FILLS = Counter("tollgate_fills_total", "Fills.", ["symbol", "side"])
+UNKNOWN_ORDERS = Gauge("tollgate_unknown_orders", "Orders whose outcome is not known.")
+
+BOOKS_EQUITY = Gauge("tollgate_books_equity_quote", "Equity in quote currency.")
+BOOKS_DRAWDOWN = Gauge("tollgate_books_drawdown_quote", "Fall from the peak in quote currency.")
+LEDGER_LAG = Gauge("tollgate_ledger_uncommitted_messages", "Messages applied and not committed to the books yet.")
+LEDGER_COMMIT_SECONDS = Histogram(
+    "tollgate_ledger_commit_seconds", "Time of one commit of the books.", buckets=_LATENCY_BUCKETS
+)

@@ -1,0 +1,52 @@
+"""Tracing from quote to fill: W3C context travels in the tape's headers, spans leave when an endpoint is set."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tollgate_chassis.tape.records import NO_HEADERS
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class Tracing:
+    """Spans of one service; without an endpoint nothing is made and nothing is carried."""
+
+    def __init__(self, service: str, run_id: str, endpoint: str | None) -> None:
+        self._provider: TracerProvider | None = None
+        if endpoint:
+            resource = Resource.create({"service.name": f"tollgate-{service}", "service.instance.id": run_id})
+            self._provider = TracerProvider(resource=resource)
+            self._provider.add_span_processor(
+                BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces"))
+            )
+            self._tracer = self._provider.get_tracer("tollgate")
+
+    @contextmanager
+    def span(self, name: str, parent: Mapping[str, str], **attributes: str | int) -> Iterator[None]:
+        """Run the block inside a span that continues the trace in ``parent``'s headers."""
+        if self._provider is None:
+            yield
+            return
+        context = _PROPAGATOR.extract(parent)
+        with self._tracer.start_as_current_span(name, context=context, attributes=attributes):
+            yield
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that carry the current span to whoever reads the message."""
+        if self._provider is None or not trace.get_current_span().get_span_context().is_valid:
+            return NO_HEADERS
+        carrier: dict[str, str] = {}
+        _PROPAGATOR.inject(carrier)
+        return carrier
+
+    def close(self) -> None:
+        """Send what is left."""
+        if self._provider is not None:
+            self._provider.shutdown()

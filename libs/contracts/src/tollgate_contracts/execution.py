@@ -1,0 +1,189 @@
+"""What execution says: what the venue reported, and what became of each order because of it."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tollgate_contracts.envelope import Currency, Hash, Identifier, Message, Symbol, Text, TimeUs, Value
+from tollgate_contracts.money import Amount, NonNegative, Price, Quantity
+from tollgate_contracts.reasons import Reason
+from tollgate_contracts.strategy import ClientOrderId, OrderType, Side, TimeInForce
+
+
+class OrderState(StrEnum):
+    """Where an order stands; the last four never change again."""
+
+    PLANNED = "PLANNED"
+    """An approval was verified; nothing was sent."""
+    SUBMITTING = "SUBMITTING"
+    """About to be sent, or sent and not answered yet."""
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    """The venue has it and nothing has traded."""
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    CANCELLING = "CANCELLING"
+    """A cancel was asked for and the venue has not said what came of it."""
+    UNKNOWN = "UNKNOWN"
+    """We asked and were not told; only the venue's evidence or an operator's word leaves this state."""
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+TERMINAL_STATES = frozenset({OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED})
+
+
+class Liquidity(StrEnum):
+    """Whether a trade made or took liquidity."""
+
+    MAKER = "MAKER"
+    TAKER = "TAKER"
+
+
+class VenueTrade(Value):
+    """One trade as the venue reports it; ``trade_id`` is unique at the venue within a symbol."""
+
+    trade_id: Identifier
+    price: Price
+    quantity: Quantity
+    fee: Amount
+    """Above zero is paid by us, below zero is a rebate."""
+    fee_currency: Currency
+    liquidity: Liquidity
+    venue_ts_us: TimeUs
+
+
+class ReportSource(StrEnum):
+    """How a report came to be."""
+
+    SUBMIT = "SUBMIT"
+    """The answer to a submit, or that there was none."""
+    CANCEL = "CANCEL"
+    """The answer to a cancel, or that there was none."""
+    QUERY = "QUERY"
+    """The answer to a look-up by client order id."""
+    STREAM = "STREAM"
+    """A frame of the user stream."""
+    JOURNAL = "JOURNAL"
+    """Execution's own journal shows that nothing was sent."""
+
+
+class ReportStatus(StrEnum):
+    """What the venue says of an order, or that it says nothing."""
+
+    OPEN = "OPEN"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    REJECTED = "REJECTED"
+    ABSENT = "ABSENT"
+    """The venue knows no such order, asked after its own visibility window."""
+    NO_ANSWER = "NO_ANSWER"
+    """Timeout, broken connection or server error: the outcome is not known."""
+    NOT_SENT = "NOT_SENT"
+    """Not one byte left: a last check before sending said no."""
+
+
+class Report(Message):
+    """The evidence: what the venue said of one order. Order states and fills follow from it and nothing else."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["report"] = "report"
+    version: Literal[1] = 1
+    client_order_id: ClientOrderId
+    source: ReportSource
+    status: ReportStatus
+    venue_order_id: Identifier | None
+    cumulative_quantity: NonNegative | None
+    """Filled so far by the venue's own count; null where the venue did not say."""
+    trades: Annotated[tuple[VenueTrade, ...], Field(max_length=1_000)]
+    reason: Reason | None
+    detail: Text
+    venue_ts_us: TimeUs | None
+
+
+class Order(Message):
+    """An order has changed its state."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["order"] = "order"
+    version: Literal[1] = 1
+    client_order_id: ClientOrderId
+    venue_order_id: Identifier | None
+    intent_id: Identifier
+    symbol: Symbol
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    post_only: bool
+    reduce_only: bool
+    quantity: Quantity
+    limit_price: Price | None
+    from_state: OrderState
+    to_state: OrderState
+    cumulative_quantity: NonNegative
+    cumulative_quote: NonNegative
+    """Sum of price times quantity over the fills."""
+    reason: Reason | None
+    detail: Text
+    config_hash: Hash
+
+
+class Fill(Message):
+    """One trade of ours, said once."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["fill"] = "fill"
+    version: Literal[1] = 1
+    client_order_id: ClientOrderId
+    symbol: Symbol
+    side: Side
+    trade: VenueTrade
+    config_hash: Hash
+
+
+class Refusal(Message):
+    """An approval that execution would not act upon, and why; nothing was sent for it."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["refusal"] = "refusal"
+    version: Literal[1] = 1
+    decision_id: Identifier
+    client_order_id: ClientOrderId
+    codes: Annotated[tuple[Reason, ...], Field(min_length=1)]
+    detail: Text
+
+
+class Balance(Value):
+    """What the venue holds for us in one currency."""
+
+    currency: Currency
+    free: NonNegative
+    locked: NonNegative
+
+
+class Account(Message):
+    """Balances and fee tier as the venue states them."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["account"] = "account"
+    version: Literal[1] = 1
+    venue: Identifier
+    account: Identifier
+    balances: tuple[Balance, ...]
+    maker_fee_bps: Amount
+    taker_fee_bps: Amount
+    venue_ts_us: TimeUs
+
+
+class Reconcile(Message):
+    """A comparison with the venue has found a difference, and this was done about it."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["reconcile"] = "reconcile"
+    version: Literal[1] = 1
+    subject: Text
+    """What differed: an order id, a trade id or a currency."""
+    differed: Text
+    done: Text

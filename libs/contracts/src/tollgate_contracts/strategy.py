@@ -1,0 +1,91 @@
+"""What a strategy says: what it would like to do, and why."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tollgate_contracts.envelope import Hash, Identifier, Message, Symbol, Text, TimeUs, Value
+from tollgate_contracts.money import Amount, NonNegative, Price, Quantity
+
+
+class Side(StrEnum):
+    """Which way an order trades."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    """Whether an order has a worst price."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order works."""
+
+    GTC = "GTC"
+    """Until cancelled."""
+    IOC = "IOC"
+    """What trades at once trades; the rest is cancelled."""
+    FOK = "FOK"
+    """All at once or nothing."""
+
+
+class Action(StrEnum):
+    """What an intent, and the approval of it, asks for."""
+
+    SUBMIT = "SUBMIT"
+    CANCEL = "CANCEL"
+
+
+ClientOrderId = Annotated[str, Field(pattern=r"^tg[0-9a-f]{30}$")]
+"""Derived from strategy, cycle, symbol, side and the intent's content; 32 characters fit every venue we know."""
+
+
+class SizingStep(Value):
+    """One step from the wish to the size: what was done and what came out, in base currency."""
+
+    step: Text
+    quantity: NonNegative
+
+
+class Rationale(Value):
+    """Why the intent was written; for people and for attribution."""
+
+    signal: Text
+    regime: Text
+    strength: Amount
+    """The signal's value, in basis points."""
+    confidence: NonNegative
+    """From 0 to 1."""
+    tier: Text
+    sizing: Annotated[tuple[SizingStep, ...], Field(max_length=16)]
+
+
+class Intent(Message):
+    """What a strategy would like done; risk decides whether it is.
+
+    For ``CANCEL``, ``client_order_id`` names the order to cancel and the order's fields repeat it.
+    """
+
+    writer: Literal["strategy"] = "strategy"
+    kind: Literal["intent"] = "intent"
+    version: Literal[1] = 1
+    strategy: Identifier
+    action: Action
+    client_order_id: ClientOrderId
+    symbol: Symbol
+    side: Side
+    order_type: OrderType
+    quantity: Quantity
+    limit_price: Price | None
+    """Null for a market order."""
+    time_in_force: TimeInForce
+    post_only: bool
+    reduce_only: bool
+    expires_us: TimeUs
+    rationale: Rationale
+    config_hash: Hash

@@ -1,0 +1,56 @@
+"""Quantization against the venue's own metadata, and never against constants."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+from tollgate_contracts.marketdata import Instrument, InstrumentStatus
+from tollgate_contracts.money import EXACT, is_multiple, round_ceiling, round_down, round_floor
+from tollgate_contracts.strategy import Side
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentRules:
+    """What the venue says about one symbol; prices in quote currency, quantities in base currency."""
+
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    step: Decimal
+    min_quantity: Decimal
+    min_notional: Decimal
+    status: InstrumentStatus
+    valid_until_us: int
+
+    @classmethod
+    def of(cls, message: Instrument) -> Self:
+        """Take the rules from an instrument message."""
+        return cls(
+            symbol=message.symbol,
+            base=message.base,
+            quote=message.quote,
+            tick=message.tick,
+            step=message.step,
+            min_quantity=message.min_quantity,
+            min_notional=message.min_notional,
+            status=message.status,
+            valid_until_us=message.valid_until_us,
+        )
+
+    def quantize_quantity(self, quantity: Decimal) -> Decimal:
+        """Round down to the step: an order never becomes larger than was wanted."""
+        return round_down(quantity, self.step)
+
+    def quantize_price(self, price: Decimal, side: Side) -> Decimal:
+        """Round to the tick, a buy down and a sell up: the price never becomes worse than was wanted."""
+        return round_floor(price, self.tick) if side is Side.BUY else round_ceiling(price, self.tick)
+
+    def is_on_grid(self, price: Decimal | None, quantity: Decimal) -> bool:
+        """Say whether the venue would take price and quantity as they are."""
+        return is_multiple(quantity, self.step) and (price is None or is_multiple(price, self.tick))
+
+
+def notional(price: Decimal, quantity: Decimal) -> Decimal:
+    """Return price times quantity, exactly, in quote currency."""
+    return EXACT.multiply(price, quantity)
