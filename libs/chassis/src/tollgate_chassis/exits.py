@@ -15,7 +15,7 @@ class Exit(IntEnum):
     """Starting again changes nothing until the configuration is mended."""
 
 
-class ProcessEnd(Exception):  # noqa: N818 - it is an end, not always an error
+class ProcessEnd(Exception):
     """The process must end with ``code``; the message says why."""
 
     code: Exit

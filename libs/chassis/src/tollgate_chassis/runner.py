@@ -7,9 +7,10 @@ the tape already is compared byte for byte and ticked off, and what is missing a
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
@@ -73,7 +74,7 @@ class Runner:
         self._writer = Writer(tape, identity.desk, identity.service)
         self._snapshots = snapshots
         self._mark = mark
-        self._tracing = tracing
+        self.tracing = tracing
         self._snapshot_every = snapshot_every
         self._snapshot_task: asyncio.Task[None] | None = None
         self._snapshot_at = 0
@@ -93,7 +94,7 @@ class Runner:
 
     async def observe(self, message: Message) -> int:
         """Append an outside event of this service; it takes effect when the core reads it back."""
-        return await self._append(message, self._tracing.headers())
+        return await self._append(message, self.tracing.headers())
 
     def capture(self) -> Snapshot:
         """Return the state as of ``position``; call it only where the outputs up to there are appended."""
@@ -108,18 +109,17 @@ class Runner:
         caught_up_at = (await self._tape.bounds()).last
         if self.position >= caught_up_at:
             await self._go_live(started)
-        reading = self._tape.follow(self.position + 1)
-        try:
-            async for batch in _until(self._stopping, reading):
+        async with aclosing(self._tape.follow(self.position + 1)) as reading:
+            async for batch in reading:
                 for record in batch:
                     await self._apply(record)
                     if record.sequence == caught_up_at and not self.live.is_set():
                         await self._go_live(started)
                 self._after_batch()
-        finally:
-            await reading.aclose()  # type: ignore[attr-defined]
-            if self._snapshot_task:
-                await self._snapshot_task
+                if self._stopping.is_set():
+                    break
+        if self._snapshot_task:
+            await self._snapshot_task
         if self._snapshot_every and self.live.is_set():
             await self._snapshots.save(self.capture())
 
@@ -171,7 +171,7 @@ class Runner:
         metrics.STEP_SECONDS.observe(time.perf_counter() - began)
         metrics.TAPE_MESSAGES.labels(message.kind).inc()
         if step.outputs or step.effects:
-            with self._tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
+            with self.tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
                 await self._carry_out(record, message, step)
         await self._shell.settled(record)
 
@@ -179,7 +179,7 @@ class Runner:
         live = self.live.is_set()
         if step.effects:
             await self._shell.carry_out(record, message, step, live)
-        headers = self._tracing.headers()
+        headers = self.tracing.headers()
         for output in step.outputs:
             finished = self._shell.finish(output)
             if live:
@@ -256,21 +256,3 @@ class Runner:
     async def _save(self, snapshot: Snapshot) -> None:
         await self._snapshots.save(snapshot)
         metrics.SNAPSHOT_SEQUENCE.set(snapshot.sequence)
-
-
-T = TypeVar("T")
-
-
-async def _until(stopping: asyncio.Event, items: AsyncIterator[T]) -> AsyncIterator[T]:
-    """Yield from ``items`` until ``stopping`` is set, also while none comes."""
-    stop = asyncio.create_task(stopping.wait())
-    try:
-        while not stopping.is_set():
-            following = asyncio.ensure_future(anext(items))
-            await asyncio.wait({stop, following}, return_when=asyncio.FIRST_COMPLETED)
-            if not following.done():
-                following.cancel()
-                return
-            yield following.result()
-    finally:
-        stop.cancel()

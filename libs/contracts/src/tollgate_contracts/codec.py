@@ -54,7 +54,7 @@ class Unreadable(StrEnum):
     INVALID = "invalid"
 
 
-class UnreadableMessage(ValueError):  # noqa: N818 - it names what the message is, as the taxonomy does
+class UnreadableMessage(ValueError):
     """Bytes that are no message of ours; ``reason`` says which rule they break, ``detail`` where."""
 
     def __init__(self, reason: Unreadable, detail: str) -> None:

@@ -3,7 +3,7 @@
 from tollgate_contracts.envelope import Message, Service
 
 # Kinds that are written per symbol carry it as the last token, so that a reader may filter by it.
-_PER_SYMBOL = frozenset({"instrument", "bar", "intent", "decision", "order", "fill"})
+PER_SYMBOL = frozenset({"instrument", "bar", "intent", "decision", "order", "fill"})
 
 
 def tape_stream(desk: str) -> str:
@@ -24,7 +24,7 @@ def dead_letter_stream(desk: str) -> str:
 def tape_subject(message: Message) -> str:
     """Return the subject under which ``message`` is appended."""
     subject = f"{writer_prefix(message.desk, message.writer)}.{message.kind}"
-    return f"{subject}.{message.symbol}" if message.kind in _PER_SYMBOL else subject  # type: ignore[attr-defined]
+    return f"{subject}.{message.symbol}" if message.kind in PER_SYMBOL else subject  # type: ignore[attr-defined]
 
 
 def writer_prefix(desk: str, service: Service) -> str:

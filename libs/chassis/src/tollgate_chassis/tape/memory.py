@@ -1,11 +1,13 @@
 """The tape in memory, with the broker's rules: order, derived ids, and the writer's race."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 
 from tollgate_chassis.tape.records import NO_HEADERS, Bounds, LostRace, Record
 
 _BATCH = 256
+_IDLE_S = 0.05
 
 
 class MemoryTape:
@@ -53,17 +55,17 @@ class MemoryTape:
         if all(kept != message_id for kept, _ in self.dead_letters):
             self.dead_letters.append((message_id, data))
 
-    async def follow(self, start: int) -> AsyncIterator[list[Record]]:
-        """Yield batches of records from ``start`` on, gap-free, for ever."""
+    async def follow(self, start: int) -> AsyncGenerator[list[Record], None]:
+        """Yield batches of records from ``start`` on, gap-free, for ever; an empty one says that there is no more."""
         position = start
         while True:
             grown = self._grown
             batch = await self.read(position, _BATCH)
-            if batch:
-                position = batch[-1].sequence + 1
-                yield batch
-            else:
-                await grown.wait()
+            position += len(batch)
+            yield batch
+            if not batch:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(grown.wait(), _IDLE_S)
 
     async def read(self, start: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records from ``start`` on."""

@@ -10,7 +10,7 @@ There is no reconnecting: a connection that is lost ends the process, and starti
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -151,8 +151,10 @@ class NatsTape:
             raise LostRace(f"append to {subject}: {refusal['description']}")
         raise TapeUnavailable(f"append to {subject}: the broker refused: {refusal.get('description', refusal)}")
 
-    async def follow(self, start: int) -> AsyncIterator[list[Record]]:
+    async def follow(self, start: int) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records from ``start`` on, gap-free, for ever.
+
+        An empty batch says that the broker was asked and has nothing further; it comes at least every ``IDLE_S``.
 
         Raises ``TapeLostItsHead`` when the next record is no longer on the tape, and ``TapeUnavailable`` when
         the broker does not answer.
@@ -162,11 +164,10 @@ class NatsTape:
         try:
             while True:
                 batch = await self.read(position, BATCH)
-                if batch:
-                    position = batch[-1].sequence + 1
-                    yield batch
-                    if len(batch) == BATCH:
-                        continue
+                position += len(batch)
+                yield batch
+                if len(batch) == BATCH:
+                    continue
                 while records := await self._take_deliveries(position):
                     position = records[-1].sequence + 1
                     yield records

@@ -24,6 +24,7 @@ RECOVERY_SECONDS = Gauge("tollgate_recovery_seconds", "Time that the last start 
 LIVE = Gauge("tollgate_live", "1 once the service has caught up with the tape.")
 
 FEED_FRAMES = Counter("tollgate_feed_frames_total", "Frames received from the venue's public feed.", ["frame"])
+FEED_REFUSED = Counter("tollgate_feed_refused_total", "Frames that said something impossible.")
 QUOTE_AGE_SECONDS = Histogram(
     "tollgate_quote_age_seconds", "Age of a quote, by the venue's stamp, when it is appended.", buckets=_LATENCY_BUCKETS
 )

@@ -1,0 +1,1 @@
+"""Venue feeds become sequenced, gap-free, canonical market data."""

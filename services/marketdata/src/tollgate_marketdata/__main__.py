@@ -1,0 +1,5 @@
+"""Start market data as a process of its own."""
+
+from tollgate_marketdata.app import main
+
+main()
