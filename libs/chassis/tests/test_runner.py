@@ -254,8 +254,8 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_the_loop_goes_on(tmp_pat
     async with running(runner):
         await drained(tape, runner)
     assert len(await drifts(tape)) == 4
-    [(message_id, letter)] = tape.dead_letters
-    assert message_id == "ledger:2"
+    [(subject, message_id, letter)] = tape.dead_letters
+    assert (subject, message_id) == ("dead.main.ledger", "ledger:2")
     assert DeadLetter.model_validate_json(letter).reason == reason
 
 

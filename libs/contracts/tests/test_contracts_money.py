@@ -51,6 +51,6 @@ def test_an_operation_that_would_round_silently_raises():
 
 def test_a_float_cannot_enter():
     with pytest.raises(decimal.FloatOperation):
-        Decimal(0.5)
+        Decimal(0.5)  # noqa: RUF032 - the float is the point
     with pytest.raises(TypeError):
         Decimal(1) + 0.5  # type: ignore[operator]

@@ -176,7 +176,7 @@ def check_port_is_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except OSError as error:
             raise BadConfiguration(
-                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens there or set another in ports"
+                f"port {port} on {host} cannot be used ({error.strerror}); stop what listens there, or set another port"
             ) from error
 
 

@@ -7,7 +7,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from tollgate_venues.simulated.public import FeedLost, PublicFeed
 
 from tollgate_chassis.broker import fast_stream_broker
 from tollgate_chassis.exits import Restart
@@ -23,10 +22,12 @@ from tollgate_marketdata.core import FeedCore, MarketDataTapeCore
 from tollgate_marketdata.lines import line_of
 from tollgate_marketdata.recorder import Recorder
 from tollgate_marketdata.settings import MarketDataSettings
-from tollgate_venues.frames import HeartbeatFrame, MarketFrame
+from tollgate_venues.frames import MarketFrame
+from tollgate_venues.simulated.public import FeedLoss, FeedLost, SimulatedMarket
 
 # Messages that wait for the tape; at a clock every quarter second and quotes conflated, more means a dead broker.
 _OUTBOX_MAX = 10_000
+_HELD_S = 10.0
 _RECONNECT_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -98,29 +99,38 @@ class MarketDataShell(Shell):
     async def _follow_feed(self) -> None:
         await self._started.wait()
         attempt = 0
-        feed = PublicFeed(self._settings.venue_url)
         while True:
+            connected_at = time.monotonic()
+            lost = await self._follow_connection()
+            logger().warning("data_feed.lost", outcome=lost.reason.lower(), detail=lost.detail)
+            self._take(LostFrame(ts_us=now_us(), gap=lost.reason is FeedLoss.GAP, detail=str(lost)[:2_000]))
+            # A connection that held for a while was a good one; the next attempt starts over.
+            attempt = 0 if time.monotonic() - connected_at > _HELD_S else min(attempt + 1, len(_RECONNECT_S) - 1)
+            await asyncio.sleep(_RECONNECT_S[attempt])
+
+    async def _follow_connection(self) -> FeedLost:
+        connected = False
+        async with SimulatedMarket(self._settings.venue_url) as market:
             try:
-                async for frame in feed.frames(self._settings.symbols):
-                    if isinstance(frame, HeartbeatFrame) or attempt == 0:
-                        pass
+                async for frame in market.frames(self._settings.symbols):
+                    if not connected:
+                        connected = True
+                        self._take(ConnectedFrame(ts_us=now_us()))
                     self._take_from_venue(frame)
             except FeedLost as lost:
-                logger().warning("data_feed.lost", outcome="gap" if lost.gap else "lost", detail=lost.detail)
-                self._take(LostFrame(ts_us=now_us(), gap=lost.gap, detail=lost.detail[:2_000]))
-            await asyncio.sleep(_RECONNECT_S[min(attempt, len(_RECONNECT_S) - 1)])
-            attempt += 1
+                return lost
+        return FeedLost(FeedLoss.CLOSED, "the stream ended")
 
     async def _follow_metadata(self) -> None:
         await self._started.wait()
-        feed = PublicFeed(self._settings.venue_url)
-        while True:
-            await asyncio.sleep(self._section.metadata_interval_s)
-            try:
-                for frame in await feed.instruments():
-                    self._take_from_venue(frame)
-            except FeedLost as lost:
-                logger().warning("data_feed.metadata_unavailable", outcome="lost", detail=lost.detail)
+        async with SimulatedMarket(self._settings.venue_url) as market:
+            while True:
+                await asyncio.sleep(self._section.metadata_interval_s)
+                try:
+                    for frame in await market.instruments():
+                        self._take_from_venue(frame)
+                except FeedLost as lost:
+                    logger().warning("data_feed.metadata_unavailable", outcome=lost.reason.lower(), detail=lost.detail)
 
     async def _tick(self) -> None:
         await self._started.wait()
@@ -182,6 +192,3 @@ def build(settings: MarketDataSettings) -> Parts:
 def main() -> None:
     """Run market data."""
     run_service("marketdata", MarketDataSettings, build)
-
-
-__all__ = ["ConnectedFrame", "main"]

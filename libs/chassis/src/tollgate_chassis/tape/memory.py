@@ -18,7 +18,8 @@ class MemoryTape:
         self._sequence_of: dict[str, int] = {}
         self._last_of: dict[str, int] = {}
         self._grown = asyncio.Event()
-        self.dead_letters: list[tuple[str, bytes]] = []
+        self.dead_letters: list[tuple[str, str, bytes]] = []
+        """Subject, message id and bytes of each."""
 
     @property
     def tip(self) -> int:
@@ -52,8 +53,8 @@ class MemoryTape:
 
     async def append_dead_letter(self, subject: str, data: bytes, message_id: str) -> None:
         """Keep a dead letter; the same id is kept once."""
-        if all(kept != message_id for kept, _ in self.dead_letters):
-            self.dead_letters.append((message_id, data))
+        if all(kept != message_id for _, kept, _ in self.dead_letters):
+            self.dead_letters.append((subject, message_id, data))
 
     async def follow(self, start: int) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records from ``start`` on, gap-free, for ever; an empty one says that there is no more."""

@@ -30,7 +30,7 @@ from tollgate_chassis.tape.records import (
     TapeLostItsHead,
     TapeUnavailable,
 )
-from tollgate_contracts.subjects import live_subject, tape_stream
+from tollgate_contracts.subjects import live_subject, market_stream, market_subject, tape_stream
 
 # One direct get answers at most this many records: enough to read 100,000 a second, small enough to stay in memory.
 BATCH = 256
@@ -203,30 +203,31 @@ class NatsTape:
 
     async def read(self, start: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records from ``start`` on, by one batched direct get."""
-        records: list[Record] = []
         request = {"seq": start, "batch": limit, "next_by_subj": f"tape.{self._desk}.>"}
-        async for message in self._direct_get(request):
-            record = _record(message)
-            if record.sequence != start + len(records):
-                raise TapeLostItsHead(
-                    f"record {start + len(records)} is gone; the next on the tape is {record.sequence}"
-                )
-            records.append(record)
+        records = [_record(message) async for message in self._direct_get(self._stream, request)]
+        for expected, record in enumerate(records, start):
+            if record.sequence != expected:
+                raise TapeLostItsHead(f"record {expected} is gone; the next on the tape is {record.sequence}")
         self.tip = max(self.tip, start + len(records) - 1)
         return records
+
+    async def read_market(self, start: int, limit: int) -> list[Record]:
+        """Return at most ``limit`` messages of the MARKET stream from ``start`` on; its head may be gone."""
+        request = {"seq": start, "batch": limit, "next_by_subj": market_subject(self._desk)}
+        return [_record(message) async for message in self._direct_get(market_stream(self._desk), request)]
 
     async def last_of(self, prefix: str) -> int:
         """Return the last sequence under a writer's prefix, 0 when there is none."""
         # One writer has a dozen kinds and five symbols; the newest of its subjects is what was written last.
-        answers = [m async for m in self._direct_get({"multi_last": [f"{prefix}.>"], "batch": 1_000})]
+        answers = [m async for m in self._direct_get(self._stream, {"multi_last": [f"{prefix}.>"], "batch": 1_000})]
         return max((_record(message).sequence for message in answers), default=0)
 
-    async def _direct_get(self, request: dict[str, Any]) -> AsyncIterator[Msg]:
+    async def _direct_get(self, stream: str, request: dict[str, Any]) -> AsyncIterator[Msg]:
         """Yield the answers to a batched direct get, up to the end of the batch."""
         inbox = self._client.new_inbox()
         answers = await self._client.subscribe(inbox)
         try:
-            await self._client.publish(f"$JS.API.DIRECT.GET.{self._stream}", json.dumps(request).encode(), reply=inbox)
+            await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
             while True:
                 message = await answers.next_msg(timeout=ANSWER_S)
                 status = (message.headers or {}).get("Status")
