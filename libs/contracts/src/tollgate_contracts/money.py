@@ -88,7 +88,7 @@ class _PlainDecimal:
                 [core_schema.decimal_schema(strict=True, allow_inf_nan=False), text], mode="left_to_right"
             ),
             serialization=core_schema.plain_serializer_function_ser_schema(
-                plain, return_schema=core_schema.str_schema()
+                plain, return_schema=core_schema.str_schema(), when_used="json"
             ),
         )
 
