@@ -1,0 +1,1 @@
+"""The simulated exchange of `services/simvenue`, as its users see it."""
