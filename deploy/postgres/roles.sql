@@ -1,0 +1,34 @@
+-- Who is who in the database: an owner that nobody can log in as, and one role for each service that stores anything.
+--
+-- The owner has the schemas and may change their shape; a service may do in its own schema what its file grants it,
+-- and cannot look into another's. Otherwise the database would be the way round the gate.
+-- Passwords are not set here. Apply it as a superuser in the desk's database, before the other files of this folder,
+-- as often as you like.
+
+BEGIN;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tollgate_owner') THEN
+        CREATE ROLE tollgate_owner;
+    END IF;
+    FOREACH name IN ARRAY ARRAY['tollgate_execution', 'tollgate_ledger'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I', name);
+        END IF;
+        EXECUTE format(
+            'ALTER ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT CONNECTION LIMIT 16',
+            name);
+        EXECUTE format('ALTER ROLE %I SET search_path = %I', name, replace(name, 'tollgate_', ''));
+    END LOOP;
+    ALTER ROLE tollgate_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO tollgate_execution, tollgate_ledger', current_database());
+    EXECUTE format('GRANT CREATE ON DATABASE %I TO tollgate_owner', current_database());
+END $$;
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+
+COMMIT;

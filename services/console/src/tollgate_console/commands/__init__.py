@@ -1,0 +1,1 @@
+"""The subcommands that the console itself brings; each module is cheap to import, since ``--help`` loads them all."""

@@ -1,0 +1,1 @@
+"""How the platform is: what each process says of itself, put together into one report."""

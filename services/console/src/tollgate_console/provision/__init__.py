@@ -1,0 +1,1 @@
+"""What must be there before a service starts: keys, streams and permissions, database roles and schemas."""

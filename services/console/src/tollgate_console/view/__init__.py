@@ -1,0 +1,1 @@
+"""The live view: what has happened, reduced to what an operator must see."""

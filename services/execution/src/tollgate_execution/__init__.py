@@ -1,0 +1,1 @@
+"""Decisions become venue orders and fills; the only holder of venue keys."""

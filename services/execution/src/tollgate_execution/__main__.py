@@ -1,0 +1,5 @@
+"""``python -m tollgate_execution``."""
+
+from tollgate_execution.app import main
+
+main()

@@ -1,0 +1,58 @@
+"""Calls to the venue: in order for each order, side by side for different ones, and never more than a few at once."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+Job = Callable[[], Awaitable[None]]
+
+
+class Lanes:
+    """One lane for each order that has something under way; the first job that raises ends all of them."""
+
+    def __init__(self, concurrency_max: int) -> None:
+        self._gate = asyncio.Semaphore(concurrency_max)
+        self._waiting: dict[str, deque[Job]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def run(self, lane: str, job: Job) -> None:
+        """Run ``job`` after those that are in its lane already."""
+        waiting = self._waiting.get(lane)
+        if waiting is not None:
+            waiting.append(job)
+            return
+        self._waiting[lane] = deque([job])
+        task = asyncio.create_task(self._drive(lane), name=f"lane {lane}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drive(self, lane: str) -> None:
+        waiting = self._waiting[lane]
+        try:
+            while waiting:
+                async with self._gate:
+                    await waiting.popleft()()
+        except Exception as error:  # noqa: BLE001 - handed to failure(), which raises it where the process ends
+            if not self._failed.done():
+                self._failed.set_exception(error)
+        finally:
+            del self._waiting[lane]
+
+    async def failure(self) -> None:
+        """Wait for the first job that raises, and raise it."""
+        await asyncio.shield(self._failed)
+
+    async def finish(self, timeout_s: float) -> None:
+        """Let what is under way end, for at most ``timeout_s``, and cancel the rest."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+        unfinished = list(self._tasks)
+        for task in unfinished:
+            task.cancel()
+        await asyncio.gather(*unfinished, return_exceptions=True)
+        # Nobody waits for a failure any more.
+        if not self._failed.done():
+            self._failed.cancel()
+        elif not self._failed.cancelled():
+            self._failed.exception()

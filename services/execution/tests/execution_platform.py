@@ -1,0 +1,257 @@
+"""Execution whole, but for the venue: its core, shell and journal on a tape in memory, a real broker and database."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import nats
+from execution_samples import (
+    POLICY_HASH,
+    SECOND_US,
+    TRUSTED,
+    Desk,
+    order_id,
+    signed_approval,
+    signed_permit,
+)
+
+from tollgate_chassis.broker import fast_stream_broker
+from tollgate_chassis.runner import Identity, Runner
+from tollgate_chassis.service import _first_to_end
+from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
+from tollgate_chassis.tape import MemoryTape
+from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_contracts.codec import decode, encode
+from tollgate_contracts.envelope import Message
+from tollgate_contracts.execution import Balance, ReportSource, ReportStatus
+from tollgate_contracts.money import ZERO
+from tollgate_contracts.risk import KillSwitch, Policy
+from tollgate_contracts.subjects import permit_subject, tape_subject
+from tollgate_execution.core import ExecutionCore
+from tollgate_execution.kill_door import KillDoor
+from tollgate_execution.permits import PermitHolder
+from tollgate_execution.settings import ExecutionSettings, config_text
+from tollgate_execution.shell import ExecutionShell
+from tollgate_execution.venue import UserStreamLost, VenueOrder
+from tollgate_execution.verification import Verifier
+from tollgate_venues.evidence import AccountEvidence, Evidence
+
+WAIT_S = 5.0
+
+
+class ScriptedVenue:
+    """Stands where the network ends: says what the test has told it to, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.submitted: list[VenueOrder] = []
+        self.cancelled: list[str] = []
+        self.queried: list[str] = []
+        self.answers: dict[str, Callable[[str], Evidence]] = {}
+        self.before_answering: Callable[[], Any] | None = None
+        self.open: list[Evidence] = []
+        self.frames: asyncio.Queue[Evidence | UserStreamLost] = asyncio.Queue()
+        self.streams = 0
+
+    async def connect(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def submit(self, order: VenueOrder) -> Evidence:
+        """Answer a submit."""
+        self.submitted.append(order)
+        if self.before_answering is not None:
+            await self.before_answering()
+        return self._say("submit", order.client_order_id, ReportSource.SUBMIT, ReportStatus.OPEN)
+
+    async def cancel(self, client_order_id: str) -> Evidence:
+        """Answer a cancel."""
+        self.cancelled.append(client_order_id)
+        return self._say("cancel", client_order_id, ReportSource.CANCEL, ReportStatus.CANCELLED)
+
+    async def query(self, client_order_id: str) -> Evidence:
+        """Answer a look-up."""
+        self.queried.append(client_order_id)
+        return self._say("query", client_order_id, ReportSource.QUERY, ReportStatus.NO_ANSWER)
+
+    def _say(self, call: str, client_order_id: str, source: ReportSource, usual: ReportStatus) -> Evidence:
+        answer = self.answers.get(call)
+        if answer is not None:
+            return answer(client_order_id)
+        count = None if usual is ReportStatus.NO_ANSWER else ZERO
+        return Evidence(client_order_id, source, usual, f"v-{client_order_id}", count)
+
+    async def open_orders(self) -> list[Evidence]:
+        """Return the open orders."""
+        return self.open
+
+    async def account(self) -> AccountEvidence:
+        """State the account."""
+        balance = Balance(currency="USDT", free=ZERO + 100_000, locked=ZERO)
+        return AccountEvidence((balance,), ZERO + 10, ZERO + 20, _now_us())
+
+    async def user_stream(self, listening: asyncio.Event | None = None) -> AsyncIterator[Evidence]:
+        """Yield what the test puts into ``frames``."""
+        self.streams += 1
+        if listening is not None:
+            listening.set()
+        while True:
+            frame = await self.frames.get()
+            if isinstance(frame, UserStreamLost):
+                raise frame
+            yield frame
+
+
+class Platform:
+    """One desk's tape and venue; execution's process is started, killed and started again on it."""
+
+    def __init__(self, database: Any, nats_url: str, directory: Path) -> None:
+        self.database = database
+        self.directory = directory
+        self.settings = ExecutionSettings(nats_url=nats_url, state_dir=directory, run_id="test")
+        self.tape = MemoryTape()
+        self.venue = ScriptedVenue()
+        self.helper = Desk(armed=False)
+        self.permits_on = asyncio.Event()
+        self.permit_epoch = 0
+        self._numbers = iter(range(1, 1_000_000))
+        self._permits: asyncio.Task[None] | None = None
+        self.process: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start risk's permits and execution's process, and wait until it is live."""
+        if self._permits is None:
+            self._permits = asyncio.create_task(self._renew_permits())
+            self.permits_on.set()
+        verifier = Verifier(TRUSTED)
+        self.core = ExecutionCore(verifier.approval)
+        self.door = KillDoor(self.directory)
+        self.door.load()
+        self.permit_holder = PermitHolder("main", verifier.permit)
+        self.shell = ExecutionShell(
+            self.settings,
+            self.core,
+            config_text(self.settings, TRUSTED),
+            self.database.service,
+            self.venue,  # type: ignore[arg-type]
+            self.permit_holder,
+            self.door,
+            fast_stream_broker(self.settings, "execution"),
+        )
+        self.mark = HighWaterMark(self.directory)
+        self.runner = Runner(
+            Identity("execution", "main", "test"),
+            self.core,
+            self.shell,
+            self.tape,
+            FileSnapshots(self.directory),
+            self.mark,
+            Tracing("execution", "test", None),
+        )
+        self.process = asyncio.create_task(self._live())
+        await self.until(self.runner.live.is_set)
+        await self.until(lambda: self.core.portfolio is not None and self.core.portfolio.opened)
+
+    async def _live(self) -> None:
+        await self.shell.start(self.runner)
+        await _first_to_end(self.runner.run(), *self.shell.background())
+
+    async def _renew_permits(self) -> None:
+        client = await nats.connect(self.settings.nats_url)
+        try:
+            while True:
+                await self.permits_on.wait()
+                permit = signed_permit(next(self._numbers), _now_us(), kill_epoch=self.permit_epoch)
+                await client.publish(permit_subject("main"), permit)
+                await client.flush()
+                await asyncio.sleep(0.05)
+        finally:
+            await client.close()
+
+    async def has_permit(self) -> None:
+        """Wait for a fresh permit of the epoch in force."""
+        await self.until(lambda: self.shell.status()["permit"]["epoch"] == self.permit_epoch)
+
+    async def kill_9(self) -> None:
+        """End the process without letting it finish anything."""
+        assert self.process is not None
+        self.process.cancel()
+        await asyncio.gather(self.process, return_exceptions=True)
+        running = self.shell._running
+        if running is not None:
+            await running.lanes.finish(0)
+            await running.journal.close()
+        await self.shell._broker.stop()
+        self.mark.close()
+        self.process = None
+
+    async def stop(self) -> None:
+        """End everything."""
+        if self.process is not None:
+            await self.kill_9()
+        if self._permits is not None:
+            self._permits.cancel()
+            await asyncio.gather(self._permits, return_exceptions=True)
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait until ``condition`` holds; what the process raised is raised here."""
+        deadline = time.monotonic() + WAIT_S
+        while not condition():
+            if self.process is not None and self.process.done():
+                self.process.result()
+            assert time.monotonic() < deadline, f"waited {WAIT_S} s in vain; on the tape: {self.kinds()}"
+            await asyncio.sleep(0.005)
+
+    def write(self, message: Message) -> None:
+        """Append a message of another service."""
+        self.tape.insert(tape_subject(message), encode(message), message.id)
+
+    def arm(self) -> None:
+        """Put a policy in force."""
+        envelope = {**self.helper.envelope(), "ts_us": _now_us()}
+        self.write(Policy(id=f"risk:policy:{self.tape.tip}", text="{}", hash=POLICY_HASH, **envelope))
+
+    def kill(self, epoch: int, *, engaged: bool) -> None:
+        """Engage or release the kill switch."""
+        envelope = {**self.helper.envelope(), "ts_us": _now_us()}
+        self.write(
+            KillSwitch(
+                id=f"risk:operator:{self.tape.tip}", engaged=engaged, epoch=epoch, actor="", reason="", **envelope
+            )
+        )
+
+    def approve(self, number: int = 1, **changes: Any) -> None:
+        """Let risk approve an order now."""
+        now_us = _now_us()
+        times = {"issued_us": now_us, "expires_us": now_us + 5 * SECOND_US, "time_in_force": "GTC"}
+        signed = signed_approval(number, **{**times, **changes})
+        sequence = self.tape.tip
+        self.write(self.helper.decision(signed, id=f"risk:{sequence}:0", cause=max(sequence, 1), ts_us=now_us))
+
+    def messages(self) -> list[Message]:
+        """Return what lies on the tape."""
+        return [decode(record.data) for record in self.tape._records]
+
+    def kinds(self) -> list[str]:
+        """Return the kinds on the tape, in order."""
+        return [message.kind for message in self.messages()]
+
+    def state(self, number: int = 1) -> str | None:
+        """Return the state of an order as the core holds it."""
+        record = self.core.orders.get(order_id(number))
+        return None if record is None else record.state.value
+
+    async def rows(self) -> dict[str, Any]:
+        """Return the journal by client order id."""
+        root = await asyncpg.connect(self.database.superuser)
+        rows = await root.fetch("SELECT * FROM execution.journal")
+        await root.close()
+        return {row["client_order_id"]: dict(row) for row in rows}
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

@@ -1,0 +1,330 @@
+"""The order state machine: every state against everything that a report can say."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from execution_samples import SECOND_US, START_US, Desk, order_id, trade
+
+from tollgate_contracts.execution import TERMINAL_STATES, OrderState, ReportSource, ReportStatus
+from tollgate_contracts.reasons import Reason
+from tollgate_execution.core import Cancel, Query, Settle, Submit
+from tollgate_execution.core.orders import CANCEL_ANSWERS, EVIDENCE, Move
+
+S, R, FROM = OrderState, ReportStatus, ReportSource
+STAY = None
+
+# One line a state, one column a status, for an order that was never shown by the venue before its submit's answer:
+# OPEN, FILLED, CANCELLED, EXPIRED, REJECTED, ABSENT (early), NO_ANSWER, NOT_SENT.
+COLUMNS = (R.OPEN, R.FILLED, R.CANCELLED, R.EXPIRED, R.REJECTED, R.ABSENT, R.NO_ANSWER, R.NOT_SENT)
+ANSWERS = {
+    S.SUBMITTING: (S.ACKNOWLEDGED, S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED, STAY, S.UNKNOWN, S.REJECTED),
+    S.ACKNOWLEDGED: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED, S.UNKNOWN, STAY, STAY),
+    S.PARTIALLY_FILLED: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, S.CANCELLED, S.UNKNOWN, STAY, STAY),
+    S.CANCELLING: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED, S.UNKNOWN, STAY, STAY),
+    S.UNKNOWN: (S.ACKNOWLEDGED, S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED, STAY, STAY, STAY),
+    S.FILLED: (STAY,) * 8,
+    S.CANCELLED: (STAY,) * 8,
+    S.REJECTED: (STAY,) * 8,
+    S.EXPIRED: (STAY,) * 8,
+}
+TO_CANCEL = {
+    S.SUBMITTING: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, STAY, STAY, STAY, STAY),
+    S.ACKNOWLEDGED: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, STAY, S.UNKNOWN, STAY, STAY),
+    S.PARTIALLY_FILLED: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, STAY, S.UNKNOWN, STAY, STAY),
+    S.CANCELLING: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, STAY, S.UNKNOWN, STAY, S.ACKNOWLEDGED),
+    S.UNKNOWN: (STAY, S.FILLED, S.CANCELLED, S.EXPIRED, STAY, STAY, STAY, STAY),
+    S.FILLED: (STAY,) * 8,
+    S.CANCELLED: (STAY,) * 8,
+    S.REJECTED: (STAY,) * 8,
+    S.EXPIRED: (STAY,) * 8,
+}
+
+
+def cases(table: Mapping[OrderState, Sequence[OrderState | None]]) -> list[tuple[OrderState, ReportStatus, OrderState]]:
+    return [
+        (state, status, after or state)
+        for state, row in table.items()
+        for status, after in zip(COLUMNS, row, strict=True)
+    ]
+
+
+def order_in(state: OrderState) -> Desk:
+    """Return a desk with one order of 2 BTC that evidence has led to ``state``."""
+    desk = Desk()
+    desk.approve(time_in_force="GTC")
+    full = (trade(1, "2"),)
+    ways: dict[OrderState, list[tuple[ReportStatus, dict[str, Any]]]] = {
+        S.SUBMITTING: [],
+        S.ACKNOWLEDGED: [(R.OPEN, {"filled": "0"})],
+        S.PARTIALLY_FILLED: [(R.OPEN, {"filled": "1", "trades": (trade(1, "1"),)})],
+        S.CANCELLING: [(R.OPEN, {"filled": "0"})],
+        S.UNKNOWN: [(R.NO_ANSWER, {})],
+        S.FILLED: [(R.FILLED, {"filled": "2", "trades": full})],
+        S.CANCELLED: [(R.CANCELLED, {"filled": "0"})],
+        S.REJECTED: [(R.REJECTED, {})],
+        S.EXPIRED: [(R.EXPIRED, {"filled": "0"})],
+    }
+    for status, changes in ways[state]:
+        desk.hear(status, FROM.SUBMIT, **changes)
+    if state is S.CANCELLING:
+        desk.approve(action="CANCEL")
+    assert desk.state() == state.value
+    return desk
+
+
+def evidence_for(desk: Desk, status: ReportStatus) -> dict[str, Any]:
+    """Return consistent quantities: what is filled stays filled, and FILLED comes with every trade."""
+    record = desk.core.orders.get(order_id(1))
+    assert record is not None
+    if status is R.FILLED and record.state is not S.FILLED:
+        rest = record.approval.quantity - record.booked
+        return {"filled": "2", "trades": (trade(2, str(rest)),) if rest and not record.is_over else ()}
+    return {"filled": str(record.booked)}
+
+
+@pytest.mark.parametrize(("state", "status", "after"), cases(ANSWERS))
+def test_what_a_report_about_the_order_does(state: OrderState, status: ReportStatus, after: OrderState) -> None:
+    desk = order_in(state)
+    changes = evidence_for(desk, status) if not (state in TERMINAL_STATES and status is R.FILLED) else {"filled": None}
+    desk.hear(status, FROM.SUBMIT, **changes)
+    assert desk.state() == after.value
+
+
+@pytest.mark.parametrize(("state", "status", "after"), cases(TO_CANCEL))
+def test_what_the_answer_to_a_cancel_does(state: OrderState, status: ReportStatus, after: OrderState) -> None:
+    desk = order_in(state)
+    changes = evidence_for(desk, status) if not (state in TERMINAL_STATES and status is R.FILLED) else {"filled": None}
+    desk.hear(status, FROM.CANCEL, **changes)
+    assert desk.state() == after.value
+
+
+def test_both_tables_are_total_and_terminal_states_have_no_way_out() -> None:
+    for table in (EVIDENCE, CANCEL_ANSWERS):
+        assert set(table) == set(OrderState)
+        for state, row in table.items():
+            assert set(row) == set(ReportStatus)
+            if state in TERMINAL_STATES or state is S.PLANNED:
+                assert set(row.values()) == {Move.STAY}
+
+
+def test_an_approval_is_planned_and_submitting_in_one_step() -> None:
+    desk = Desk()
+    step = desk.approve()
+    (order,) = desk.orders()
+    assert (order.from_state, order.to_state) == (S.PLANNED, S.SUBMITTING)
+    assert order.id == f"execution:{desk.sequence - 1}:0"
+    (effect,) = step.effects
+    assert isinstance(effect, Submit)
+    assert effect.approval.client_order_id == order_id(1)
+
+
+def test_a_filled_order_says_its_fills_before_its_state() -> None:
+    desk = Desk()
+    desk.approve()
+    step = desk.hear(R.FILLED, FROM.SUBMIT, filled="2", trades=(trade(1, "0.5", "99"), trade(2, "1.5")))
+    assert [message.kind for message in step.outputs] == ["fill", "fill", "order"]
+    assert desk.orders()[-1].cumulative_quantity == Decimal(2)
+    assert desk.orders()[-1].cumulative_quote == Decimal("199.5")
+    assert Settle(order_id(1), S.FILLED) in step.effects
+    assert desk.core.status()["positions"] == {"BTC-USDT": "2"}
+
+
+def test_a_fill_before_the_acknowledgement_is_booked_and_the_late_answer_changes_nothing() -> None:
+    desk = Desk()
+    desk.approve()
+    desk.hear(R.OPEN, FROM.STREAM, filled="1", trades=(trade(1, "1"),))
+    assert desk.state() == "PARTIALLY_FILLED"
+    step = desk.hear(R.OPEN, FROM.SUBMIT, filled="0")
+    assert step.outputs == ()
+    assert desk.state() == "PARTIALLY_FILLED"
+
+
+def test_a_fill_after_the_cancel_is_booked_and_the_state_stays_final() -> None:
+    desk = order_in(S.CANCELLED)
+    step = desk.hear(R.CANCELLED, FROM.STREAM, filled="1", trades=(trade(7, "1"),))
+    assert [message.kind for message in step.outputs] == ["fill", "reconcile"]
+    assert desk.state() == "CANCELLED"
+    assert desk.core.status()["positions"] == {"BTC-USDT": "1"}
+
+
+def test_filled_without_its_trades_waits_for_them_and_asks() -> None:
+    desk = Desk()
+    desk.approve()
+    step = desk.hear(R.FILLED, FROM.SUBMIT, filled="2")
+    assert desk.state() == "ACKNOWLEDGED"
+    assert [type(effect) for effect in step.effects] == [Query, Settle]
+    desk.hear(R.OPEN, FROM.STREAM, filled="1", trades=(trade(1, "1"),))
+    assert desk.state() == "PARTIALLY_FILLED"
+    desk.hear(R.FILLED, FROM.QUERY, filled="2", trades=(trade(1, "1"), trade(2, "1")))
+    assert desk.state() == "FILLED"
+    assert len(desk.fills()) == 2
+
+
+def test_a_cancelled_order_with_trades_missing_ends_when_the_last_of_them_is_booked() -> None:
+    desk = Desk()
+    desk.approve()
+    step = desk.hear(R.CANCELLED, FROM.SUBMIT, filled="1.5")
+    assert desk.state() == "ACKNOWLEDGED"
+    assert any(isinstance(effect, Query) for effect in step.effects)
+    desk.hear(R.OPEN, FROM.STREAM, filled="1", trades=(trade(1, "1"),))
+    assert desk.state() == "PARTIALLY_FILLED"
+    desk.hear(R.OPEN, FROM.STREAM, filled="1.5", trades=(trade(2, "0.5"),))
+    assert desk.state() == "CANCELLED"
+
+
+def test_a_cancel_without_a_count_is_believed_only_after_a_look_up() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    step = desk.hear(R.CANCELLED, FROM.STREAM)
+    assert desk.state() == "ACKNOWLEDGED"
+    assert any(isinstance(effect, Query) for effect in step.effects)
+    desk.hear(R.CANCELLED, FROM.QUERY)
+    assert desk.state() == "CANCELLED"
+
+
+def test_a_trade_that_comes_again_is_booked_once() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    for source in (FROM.STREAM, FROM.STREAM, FROM.QUERY):
+        desk.hear(R.OPEN, source, filled="1", trades=(trade(1, "1"),))
+    assert len(desk.fills()) == 1
+
+
+def test_the_same_trade_id_with_other_content_is_not_booked_and_said_once() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    desk.hear(R.OPEN, filled="1", trades=(trade(1, "1"),))
+    for _ in range(2):
+        desk.hear(R.OPEN, filled="1", trades=(trade(1, "0.5"),))
+    assert len(desk.fills()) == 1
+    assert len(desk.notes()) == 1
+
+
+def test_a_trade_beyond_the_quantity_is_not_booked_and_said_once() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    for _ in range(2):
+        desk.hear(R.OPEN, filled="3", trades=(trade(1, "3"),))
+    assert desk.fills() == []
+    assert {note.subject for note in desk.notes()} == {"t1", order_id(1)}
+    assert len(desk.notes()) == 2
+
+
+def test_a_trade_worse_than_the_limit_is_booked_and_said() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    desk.hear(R.OPEN, filled="1", trades=(trade(1, "1", "100.01"),))
+    assert len(desk.fills()) == 1
+    assert "worse than the limit" in desk.notes()[0].differed
+
+
+def test_a_price_beyond_any_amount_does_not_break_our_own_messages() -> None:
+    desk = Desk()
+    desk.approve(limit_price="99999999999999999999")
+    desk.hear(R.OPEN, FROM.SUBMIT, filled="2", trades=(trade(1, "2", "99999999999999999999"),))
+    assert desk.fills() == []
+    assert len(desk.notes()) == 1
+
+
+def test_a_product_of_many_places_is_rounded_for_the_wire_only() -> None:
+    desk = Desk()
+    desk.approve(quantity="0.000000000000000002", limit_price="100.000000000000000001")
+    tiny = trade(1, "0.000000000000000001", "100.000000000000000001")
+    desk.hear(R.OPEN, FROM.SUBMIT, filled="0.000000000000000001", trades=(tiny,))
+    assert desk.orders()[-1].cumulative_quote == Decimal("0.0000000000000001")
+
+
+def test_absence_before_the_submit_can_no_longer_arrive_proves_nothing() -> None:
+    """Asked at expiry plus receive window it is proof; a microsecond before, by either clock, it is none."""
+    for asked_us, venue_us, after in (
+        (7_999_999, None, "UNKNOWN"),
+        (8_000_000, None, "EXPIRED"),
+        (9_000_000, 7_999_999, "UNKNOWN"),
+        (9_000_000, 8_000_000, "EXPIRED"),
+    ):
+        desk = order_in(S.UNKNOWN)
+        desk.now_us = START_US + asked_us
+        venue_ts_us = None if venue_us is None else START_US + venue_us
+        desk.hear(R.ABSENT, FROM.QUERY, venue_ts_us=venue_ts_us)
+        assert desk.state() == after
+
+
+def test_absence_of_an_order_that_the_venue_has_shown_is_unknown_whatever_the_time() -> None:
+    desk = order_in(S.ACKNOWLEDGED)
+    desk.wait(60 * SECOND_US)
+    desk.hear(R.ABSENT, FROM.QUERY)
+    assert desk.state() == "UNKNOWN"
+    desk.hear(R.ABSENT, FROM.QUERY)
+    assert desk.state() == "UNKNOWN"
+    assert len(desk.notes()) == 1
+
+
+def test_silence_after_a_submit_is_unknown_and_says_why() -> None:
+    desk = order_in(S.UNKNOWN)
+    assert desk.orders()[-1].reason is Reason.VENUE_UNKNOWN_OUTCOME
+
+
+def test_a_question_without_answer_leaves_a_submit_that_is_under_way_alone() -> None:
+    desk = order_in(S.SUBMITTING)
+    desk.hear(R.NO_ANSWER, FROM.QUERY)
+    assert desk.state() == "SUBMITTING"
+    desk.hear(R.NOT_SENT, FROM.SUBMIT, reason=Reason.GATE_NO_PERMIT)
+    assert desk.state() == "REJECTED"
+
+
+def test_not_sent_is_rejected_with_the_reason_of_the_last_check() -> None:
+    desk = Desk()
+    desk.approve()
+    desk.hear(R.NOT_SENT, FROM.SUBMIT, reason=Reason.GATE_NO_PERMIT)
+    assert desk.state() == "REJECTED"
+    assert desk.orders()[-1].reason is Reason.GATE_NO_PERMIT
+
+
+def test_a_refused_cancel_is_looked_up_and_an_order_still_open_works_on() -> None:
+    desk = order_in(S.CANCELLING)
+    step = desk.hear(R.REJECTED, FROM.CANCEL, reason=Reason.VENUE_REJECTED)
+    assert desk.state() == "CANCELLING"
+    assert [type(effect) for effect in step.effects] == [Query]
+    desk.hear(R.OPEN, FROM.QUERY, filled="0")
+    assert desk.state() == "ACKNOWLEDGED"
+
+
+def test_a_silent_cancel_is_given_up_only_when_it_can_arrive_no_more() -> None:
+    desk = order_in(S.CANCELLING)
+    desk.hear(R.NO_ANSWER, FROM.CANCEL)
+    desk.now_us += 7_999_999
+    desk.hear(R.OPEN, FROM.QUERY, filled="0")
+    assert desk.state() == "CANCELLING"
+    desk.now_us += 1
+    desk.hear(R.OPEN, FROM.QUERY, filled="0")
+    assert desk.state() == "ACKNOWLEDGED"
+
+
+def test_a_cancel_of_an_unknown_order_is_sent_and_the_order_stays_unknown() -> None:
+    desk = order_in(S.UNKNOWN)
+    step = desk.approve(action="CANCEL")
+    assert [type(effect) for effect in step.effects] == [Cancel]
+    assert desk.state() == "UNKNOWN"
+    desk.hear(R.CANCELLED, FROM.CANCEL, filled="0")
+    assert desk.state() == "CANCELLED"
+
+
+def test_a_cancel_before_the_answer_to_the_submit_and_then_silence() -> None:
+    desk = order_in(S.SUBMITTING)
+    desk.approve(action="CANCEL")
+    assert desk.state() == "CANCELLING"
+    desk.hear(R.NOT_SENT, FROM.CANCEL, reason=Reason.APPROVAL_EXPIRED)
+    assert desk.state() == "SUBMITTING"
+
+
+def test_an_order_of_ours_that_we_do_not_hold_is_said_once() -> None:
+    desk = Desk()
+    for _ in range(2):
+        desk.hear(R.OPEN, FROM.QUERY, number=99, filled="0")
+    assert [note.subject for note in desk.notes()] == [order_id(99)]
+
+
+def test_a_fill_that_oversells_stands_and_is_said() -> None:
+    desk = Desk()
+    desk.approve(side="SELL")
+    desk.hear(R.FILLED, FROM.SUBMIT, filled="2", trades=(trade(1, "2"),))
+    assert desk.state() == "FILLED"
+    assert len(desk.fills()) == 1
+    assert len(desk.notes()) == 1

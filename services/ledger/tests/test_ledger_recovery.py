@@ -1,0 +1,415 @@
+"""The ledger as a whole, on an in-memory tape and a real database: live, killed, and started again."""
+
+import asyncio
+from decimal import Decimal
+
+import pytest
+
+from tollgate_chassis.exits import Exit, ProcessEnd, Restart
+from tollgate_chassis.runner import Identity, Runner
+from tollgate_chassis.snapshots import HighWaterMark
+from tollgate_chassis.tape import MemoryTape, TapeWentBackwards
+from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_contracts.codec import decode
+from tollgate_contracts.execution import Fill
+from tollgate_ledger import recorder as recorder_module
+from tollgate_ledger.app import LedgerShell
+from tollgate_ledger.core import LedgerCore
+from tollgate_ledger.recorder import Recorder
+from tollgate_ledger.settings import LedgerSettings
+from tollgate_ledger.store import BooksContradicted, Store
+
+PATIENCE_S = 20.0
+
+
+class Ledger:
+    """One process's worth of ledger; ``crash`` ends it as kill -9 does, without a word to anyone."""
+
+    def __init__(self, tape, database, state_dir):
+        self.core = LedgerCore()
+        self.store = Store(database.dsn("tollgate_ledger"), "main")
+        self.recorder = Recorder(self.store)
+        self.shell = LedgerShell(LedgerSettings(run_id="r1"), self.core, self.recorder)
+        self.mark = HighWaterMark(state_dir)
+        self.ended = False
+        self.tape = tape
+        self.runner = Runner(
+            Identity("ledger", "main", "r1"),
+            self.core,
+            self.shell,
+            tape,
+            self.recorder,
+            self.mark,
+            Tracing("ledger", "r1", None),
+            snapshot_every=None,
+        )
+        self.tasks = []
+
+    async def start(self):
+        await self.shell.start(self.runner)
+        self.tasks = [asyncio.create_task(self.runner.run()), *map(asyncio.create_task, self.shell.background())]
+        return self
+
+    async def until(self, reached):
+        """Wait until ``reached()``, and raise what ended the ledger before that."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not reached():
+                for task in self.tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.002)
+
+    async def settle(self):
+        """Wait until everything on the tape is applied, answered and durable."""
+        await self.until(
+            lambda: (
+                self.runner.live.is_set()
+                and self.core.config_hash != ""
+                and self.runner.position == self.tape.tip == self.recorder.durable
+            )
+        )
+
+    async def end(self):
+        """Wait for the process to end by itself and return why."""
+        async with asyncio.timeout(PATIENCE_S):
+            done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        error = done.pop().exception()
+        await self.crash()
+        return error
+
+    async def crash(self):
+        if self.ended:
+            return
+        self.ended = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.store.close()
+        self.mark.close()
+
+    async def stop(self):
+        self.ended = True
+        self.runner.stop()
+        await self.tasks[0]
+        self.tasks[1].cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.shell.stop()
+        self.mark.close()
+
+
+@pytest.fixture
+async def ledger(database, tmp_path):
+    """Return a function that makes a ledger over a tape; each one is a new process on the same host."""
+    made = []
+
+    def make(tape, state_dir=tmp_path):
+        made.append(Ledger(tape, database, state_dir))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.crash()
+
+
+@pytest.fixture
+def market(speak):
+    """An account, then fills, quotes and clocks: thirty messages of others, eleven of which move money."""
+    messages = [speak.account(USDT="100000")]
+    for number in range(1, 11):
+        messages.append(speak.quote(str(99 + number), str(101 + number), number=number))
+        side, quantity = ("SELL", "0.5") if number % 3 == 0 else ("BUY", "1")
+        messages.append(speak.fill(side, quantity, str(100 + number), "0.1", trade_id=f"t{number}", cause=number))
+        if number < 10:
+            messages.append(speak.clock(number))
+    return messages
+
+
+def ids_of(tape, writer="ledger"):
+    return [record.message_id for record in tape._records if record.message_id.startswith(f"{writer}:")]
+
+
+def last_books(tape):
+    books = [decode(record.data) for record in tape._records if record.subject.endswith(".books")]
+    return books[-1]
+
+
+async def check_books_and_tape(tape, superuser, fills=10):
+    """The archive is the tape byte for byte, and each fill is booked once."""
+    rows = await superuser.fetch("SELECT * FROM ledger.archive ORDER BY tape_sequence")
+    assert [(row["tape_sequence"], row["subject"], row["message_id"], row["body"]) for row in rows] == [
+        (record.sequence, record.subject, record.message_id, record.data) for record in tape._records
+    ]
+    assert await superuser.fetchval("SELECT count(*) FROM ledger.entries WHERE kind = 'fill'") == fills
+    assert await superuser.fetchval("SELECT coalesce(max(id), 0) - count(*) FROM ledger.entries") == 0
+    said = ids_of(tape)
+    assert len(said) == len(set(said))
+
+
+async def test_a_fill_is_booked_archived_and_told(ledger, put, market, superuser, database):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await check_books_and_tape(tape, superuser)
+    rows = await superuser.fetch("SELECT account, currency, amount FROM ledger.balances WHERE amount <> 0")
+    assert {(row["account"], row["currency"]): row["amount"] for row in rows} == running.core.balances
+    said, status = last_books(tape), running.shell.status()
+    assert (str(said.equity), str(said.fees)) == (status["equity"], status["fees"]) == (status["equity"], "1")
+    assert (status["uncommitted"], status["archived"], status["entries"]) == (0, tape.tip, 11)
+    assert running.shell.not_ready() == []
+    await running.stop()
+
+
+async def test_the_configuration_goes_on_the_tape_once_and_again_when_it_changes(ledger, put, market):
+    tape = MemoryTape()
+    first = await ledger(tape).start()
+    await first.settle()
+    await first.stop()
+    second = await ledger(tape).start()
+    await second.settle()
+    await second.stop()
+    assert len(ids_of(tape)) == 1
+    third = ledger(tape)
+    third.shell._settings = LedgerSettings(run_id="r1", ledger={"books_interval_ms": 7})
+    await third.start()
+    await third.until(lambda: len(ids_of(tape)) == 2)
+    await third.settle()
+    await third.stop()
+
+
+async def run_without_trouble(ledger, put, market):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    for message in market:
+        put(tape, message)
+        await running.settle()
+    await running.stop()
+    return [(record.message_id, record.data) for record in tape._records], running.core.balances
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7])
+@pytest.mark.parametrize("state_every", [1, 4, 5_000])
+async def test_killed_again_and_again_it_says_and_books_what_it_would_have(
+    ledger, put, market, superuser, monkeypatch, tmp_path, postgres, every, state_every
+):
+    """Kill after each few messages, at whatever the ledger was doing, with states kept often, seldom and never."""
+    monkeypatch.setattr(recorder_module, "STATE_EVERY", state_every)
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    for number, message in enumerate(market, start=1):
+        put(tape, message)
+        if number % every == 0:
+            target = tape.tip
+            await running.until(lambda running=running, target=target: running.runner.position >= target)
+            await running.crash()
+            running = await ledger(tape).start()
+            await running.settle()
+    await running.settle()
+    await running.stop()
+    await check_books_and_tape(tape, superuser)
+    said = {record.message_id: record.data for record in tape._records if record.message_id.startswith("ledger:")}
+    again = LedgerCore()
+    for record in tape._records:
+        for output in again.step(record.sequence, decode(record.data)).outputs:
+            assert said.pop(output.id) == output.__pydantic_serializer__.to_json(output)
+    assert [identity for identity in said if not identity.startswith("ledger:config:")] == []
+    assert again.balances == running.core.balances
+
+
+class KilledInCatchUp(LedgerShell):
+    """A shell whose process is killed before it has settled the record after ``kill_after``."""
+
+    kill_after = 0
+
+    async def settled(self, record):
+        if record.sequence > self.kill_after:
+            await asyncio.Event().wait()
+        await super().settled(record)
+
+
+async def test_killed_while_catching_up_it_still_says_what_it_owed(ledger, put, market, superuser, monkeypatch):
+    """Nobody has appended the books that catching up regenerates, so no state may be kept beyond their causes."""
+    monkeypatch.setattr(recorder_module, "STATE_EVERY", 1)
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    await running.stop()
+    put(tape, *market)
+    for kill_after in (5, 12, 25):
+        killed = ledger(tape)
+        killed.shell.__class__ = KilledInCatchUp
+        killed.shell.kill_after = kill_after
+        await killed.start()
+        await killed.until(lambda killed=killed, k=kill_after: killed.recorder.durable == k)
+        await killed.crash()
+        assert len(ids_of(tape)) == 1
+    running = await ledger(tape).start()
+    await running.settle()
+    await running.stop()
+    await check_books_and_tape(tape, superuser)
+    caused = {decode(record.data).cause for record in tape._records if record.subject.endswith(".books")}
+    fills = {record.sequence for record in tape._records if isinstance(decode(record.data), Fill)}
+    assert fills <= caused
+
+
+async def test_a_tape_that_ends_before_the_archive_halts(ledger, put, market, tmp_path):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await running.crash()
+    (tmp_path / "high-water").unlink()
+    cut = MemoryTape()
+    for record in tape._records[:-5]:
+        cut.insert(record.subject, record.data, record.message_id)
+    error = await (await ledger(cut).start()).end()
+    assert isinstance(error, TapeWentBackwards)
+    assert error.code is Exit.HALT
+    assert "restore the tape from the archive" in error.why
+
+
+async def test_a_tape_that_is_not_the_archived_one_halts(ledger, put, market):
+    """The state is older than the archive, and between the two the tape has changed."""
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await running.crash()
+    other = MemoryTape()
+    last_quote = max(record.sequence for record in tape._records if record.subject.endswith(".quote"))
+    for record in tape._records:
+        changed = record.sequence == last_quote
+        other.insert(record.subject, record.data + b" " * changed, record.message_id)
+    error = await (await ledger(other).start()).end()
+    assert isinstance(error, BooksContradicted)
+    assert "not the one that was archived" in error.why
+
+
+async def test_books_that_were_changed_behind_its_back_halt_it(ledger, put, market, superuser):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await running.crash()
+    await superuser.execute("UPDATE ledger.postings SET amount = amount * 2 WHERE entry_id = 3")
+    error = await (await ledger(tape).start()).end()
+    assert isinstance(error, BooksContradicted)
+    assert "was booked as" in error.why
+
+
+async def test_a_database_that_goes_away_ends_the_process_for_a_restart(ledger, put, market, superuser, database):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    await superuser.execute("ALTER ROLE tollgate_ledger NOLOGIN")
+    try:
+        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tollgate_ledger'"
+        await superuser.execute(kill)
+        put(tape, *market)
+        error = await running.end()
+    finally:
+        await superuser.execute("ALTER ROLE tollgate_ledger LOGIN")
+    assert isinstance(error, ProcessEnd)
+    running = await ledger(tape).start()
+    await running.settle()
+    await running.stop()
+    await check_books_and_tape(tape, superuser)
+
+
+async def test_a_connection_that_breaks_is_made_anew_without_a_restart(ledger, put, market, superuser):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    for message in market:
+        put(tape, message)
+        await superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tollgate_ledger' "
+            "AND datname = current_database()"
+        )
+        await running.settle()
+    await running.stop()
+    await check_books_and_tape(tape, superuser)
+
+
+async def test_a_slow_database_holds_the_reader_back_and_loses_nothing(ledger, put, speak, superuser, monkeypatch):
+    monkeypatch.setattr(recorder_module, "QUEUE_MAX", 50)
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    async with superuser.transaction():
+        await superuser.fetchval("SELECT archived_sequence FROM ledger.checkpoint FOR UPDATE")
+        put(tape, *(speak.quote("1", "2", number=number) for number in range(1, 400)))
+        await running.until(lambda: len(running.recorder._records) == 50)
+        held_at = running.runner.position
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert (running.runner.position, len(running.recorder._records)) == (held_at, 50)
+    await running.settle()
+    assert running.recorder.durable == tape.tip
+    await running.stop()
+    await check_books_and_tape(tape, superuser, fills=0)
+
+
+async def test_of_two_ledgers_one_writes_the_books_and_the_other_ends(ledger, put, market, superuser, tmp_path):
+    tape = MemoryTape()
+    one = await ledger(tape).start()
+    await one.settle()
+    (tmp_path / "other").mkdir()
+    two = await ledger(tape, tmp_path / "other").start()
+    await two.until(two.runner.live.is_set)
+    put(tape, *market)
+    async with asyncio.timeout(PATIENCE_S):
+        done, _ = await asyncio.wait([*one.tasks, *two.tasks], return_when=asyncio.FIRST_COMPLETED)
+    assert isinstance(done.pop().exception(), Restart)
+    winner, loser = (one, two) if any(task.done() for task in two.tasks) else (two, one)
+    await loser.crash()
+    await winner.settle()
+    await winner.stop()
+    await check_books_and_tape(tape, superuser)
+
+
+async def test_a_clean_stop_leaves_nothing_to_replay(ledger, put, market):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.until(lambda: running.runner.position == tape.tip)
+    await running.stop()
+    checkpoint = await running.store.open()
+    await running.store.close()
+    assert checkpoint.place.archived == tape.tip == checkpoint.snapshot.sequence
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="chassis: Runner._apply returns before Shell.settled for a record that is not applied (unreadable, "
+    "foreign or duplicate), so the ledger never sees it; settled is documented as called for every record",
+)
+async def test_a_record_that_no_one_can_read_is_archived_all_the_same(ledger, put, market, superuser):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    tape.insert("tape.main.execution.fill.BTC-USDT", b"{not json", "execution:broken")
+    put(tape, *market, market[-1])
+    await running.settle()
+    await running.stop()
+    await check_books_and_tape(tape, superuser)
+
+
+async def test_the_ledger_is_not_ready_before_the_books_are_open(ledger, put, speak):
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    assert running.shell.not_ready() == ["the ledger's configuration is not on the tape yet"]
+    await running.settle()
+    assert running.shell.not_ready() == ["no account message has opened the books yet"]
+    put(tape, speak.account(USDT="5"))
+    await running.settle()
+    assert running.shell.not_ready() == []
+    assert running.shell.status()["cash"] == {"USDT": str(Decimal(5))}
+    await running.stop()

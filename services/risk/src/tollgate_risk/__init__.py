@@ -1,0 +1,1 @@
+"""The gate: intents become signed decisions."""

@@ -1,0 +1,5 @@
+"""Start the gate as a process of its own."""
+
+from tollgate_risk.app import main
+
+main()

@@ -1,0 +1,129 @@
+"""Orders that were approved and are not over, and what each holds in reserve.
+
+The law of this module: an order holds its reservation from the approval until execution has said both that it is
+over and every fill that belongs to it. What is not known counts in full: an approval that execution has not
+answered, an order in UNKNOWN, and a finished order whose fills are still to come.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Annotated
+
+from pydantic import PlainSerializer
+
+from tollgate_contracts.execution import TERMINAL_STATES, Fill, Order, OrderState, Refusal
+from tollgate_contracts.money import ZERO, plain
+from tollgate_contracts.strategy import Side
+
+Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
+"""A decimal whose text in a snapshot is the same however it came about."""
+
+
+@dataclass(slots=True)
+class OpenOrder:
+    """One order that may still trade, or whose fills are not all here; quantities in base currency."""
+
+    client_order_id: str
+    decision_id: str
+    symbol: str
+    side: Side
+    quantity: Exact
+    """At most this much trades; once the order is over, as much as did."""
+    price: Exact
+    """The bound: no buy pays more, no sale takes less."""
+    state: OrderState | None = None
+    """What execution said last; none while it has not answered."""
+    filled: Exact = ZERO
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still come as fills."""
+        return max(self.quantity - self.filled, ZERO)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in TERMINAL_STATES and self.filled >= self.quantity
+
+
+@dataclass(slots=True)
+class OpenOrders:
+    """The open orders of the account; few at any time, so sums are computed when asked for."""
+
+    by_id: dict[str, OpenOrder] = field(default_factory=dict)
+    """By client order id."""
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    def add(self, order: OpenOrder) -> None:
+        """Take an order in, with all it reserves."""
+        self.by_id[order.client_order_id] = order
+
+    def follow(self, message: Order) -> None:
+        """Apply a change of state; an order that was never approved here is taken in, for its risk is as real."""
+        order = self.by_id.get(message.client_order_id)
+        if order is None:
+            if message.to_state in TERMINAL_STATES:
+                return
+            order = _stranger(message)
+            self.by_id[message.client_order_id] = order
+        if order.state in TERMINAL_STATES:
+            return
+        order.state = message.to_state
+        over = message.to_state in TERMINAL_STATES
+        order.quantity = message.cumulative_quantity if over else min(order.quantity, message.quantity)
+        self._drop_if_over(order)
+
+    def fill(self, message: Fill) -> None:
+        """Count a fill against its order."""
+        order = self.by_id.get(message.client_order_id)
+        if order is not None:
+            order.filled += message.trade.quantity
+            self._drop_if_over(order)
+
+    def refuse(self, message: Refusal) -> None:
+        """Release an approval that execution would not act upon.
+
+        A refusal of another decision that names the same order, such as a replayed approval, releases nothing.
+        """
+        order = self.by_id.get(message.client_order_id)
+        if order is not None and order.state is None and order.decision_id == message.decision_id:
+            del self.by_id[message.client_order_id]
+
+    def _drop_if_over(self, order: OpenOrder) -> None:
+        if order.over:
+            del self.by_id[order.client_order_id]
+
+    def count(self, symbol: str) -> int:
+        """Return how many orders are open in ``symbol``."""
+        return sum(1 for order in self.by_id.values() if order.symbol == symbol)
+
+    def buying(self, symbol: str) -> Iterator[OpenOrder]:
+        """Return the open buys in ``symbol``."""
+        return (order for order in self.by_id.values() if order.symbol == symbol and order.side is Side.BUY)
+
+    def selling_quantity(self, symbol: str) -> Decimal:
+        """Return how much of the base currency open sells may still take."""
+        return sum(
+            (o.remaining for o in self.by_id.values() if o.symbol == symbol and o.side is Side.SELL),
+            ZERO,
+        )
+
+    def buying_notional(self) -> Decimal:
+        """Return what all open buys may still cost before fees, in quote currency."""
+        return sum((o.remaining * o.price for o in self.by_id.values() if o.side is Side.BUY), ZERO)
+
+
+def _stranger(message: Order) -> OpenOrder:
+    # Only a market order has no price, and none reaches a venue without a bound; zero would reserve nothing, but
+    # the caps value every order at the mark or its bound, whichever is higher.
+    return OpenOrder(
+        client_order_id=message.client_order_id,
+        decision_id="",
+        symbol=message.symbol,
+        side=message.side,
+        quantity=message.quantity,
+        price=message.limit_price or ZERO,
+    )

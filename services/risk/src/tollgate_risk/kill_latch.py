@@ -1,0 +1,94 @@
+"""The kill switch's latch: engaged at once in memory, and in a file so that it holds over a restart.
+
+It does not need the tape: while the broker is dead, a gate that was told to stop has stopped.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tollgate_chassis.telemetry.logs import logger
+
+_FILE = "kill-switch.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who told the gate to stop, why and when."""
+
+    actor: str
+    reason: str
+    at_us: int
+
+
+class KillLatch:
+    """Whether the gate was told to stop, apart from what the tape says."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / _FILE
+        self.order: Order | None = None
+        self.generation = 0
+        """Rises with each order to stop, so that a release under way does not undo a newer one."""
+        self.is_on_disk = True
+        """Whether the latch would hold over a restart."""
+
+    def load(self) -> None:
+        """Take up what an earlier process left; a file that cannot be read counts as an order to stop."""
+        if not self._path.exists():
+            return
+        try:
+            content = json.loads(self._path.read_text())
+            self.order = Order(str(content["actor"]), str(content["reason"]), int(content["at_us"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.order = Order("unknown", f"{self._path} cannot be read: {error}"[:500], 0)
+        self.generation += 1
+        logger().warning("kill_switch.latched", outcome="from_disk", actor=self.order.actor, reason=self.order.reason)
+
+    @property
+    def is_engaged(self) -> bool:
+        """Say whether the gate was told to stop."""
+        return self.order is not None
+
+    def engage(self, order: Order) -> None:
+        """Stop, at once in memory and then on disk; an order before this one keeps its word of who and why."""
+        self.generation += 1
+        self.order = self.order or order
+        self._persist()
+        logger().warning("kill_switch.latched", outcome="engaged", actor=self.order.actor, reason=self.order.reason)
+
+    def explain(self, actor: str, reason: str) -> None:
+        """Say who gave the order and why, after the fact: stopping waits for nobody's words."""
+        if self.order is not None:
+            self.order = Order(actor or self.order.actor, reason or self.order.reason, self.order.at_us)
+            self._persist()
+
+    def forget_on_disk(self) -> None:
+        """Remove the file; raises ``OSError``, and the latch still holds in memory until ``clear``."""
+        self._path.unlink(missing_ok=True)
+
+    def clear(self, generation: int) -> None:
+        """Let go, unless a newer order than ``generation`` has come."""
+        if generation == self.generation:
+            self.order = None
+            self.is_on_disk = True
+
+    def _persist(self) -> None:
+        try:
+            self._write()
+            self.is_on_disk = True
+        except OSError as error:
+            # It holds in memory all the same, and on the tape; the answer to the operator says what is missing.
+            self.is_on_disk = False
+            logger().error("kill_switch.not_on_disk", outcome="failed", detail=str(error))
+
+    def _write(self) -> None:
+        if self.order is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(".new")
+        with beside.open("w") as file:
+            file.write(json.dumps(asdict(self.order)))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)

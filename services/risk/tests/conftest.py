@@ -1,0 +1,331 @@
+"""A desk for the gate's tests: it writes what the other services would, and steps the gate with it."""
+
+import copy
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tollgate_contracts.config import canonical_json, config_hash
+from tollgate_contracts.envelope import Message
+from tollgate_contracts.execution import (
+    Account,
+    Balance,
+    Fill,
+    Liquidity,
+    Order,
+    OrderState,
+    Refusal,
+    VenueTrade,
+)
+from tollgate_contracts.marketdata import (
+    Clock,
+    Feed,
+    FeedState,
+    FeedTransport,
+    Instrument,
+    InstrumentStatus,
+    Quote,
+    SymbolQuote,
+)
+from tollgate_contracts.reasons import Reason
+from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
+from tollgate_contracts.strategy import Action, Intent, OrderType, Rationale, Side, TimeInForce
+from tollgate_risk.core import RiskCore
+from tollgate_risk.core.policy import key_id_of
+
+START_US = 1_700_000_000_000_000
+PUBLIC_KEY = bytes(range(32))
+SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
+RULES: dict[str, Any] = {
+    "revision": 1,
+    "mode": "NORMAL",
+    "approval_life_ms": 1_500,
+    "arming": {"live_trading": False, "acknowledgement": ""},
+    "intents": {"life_ms_max": 10_000, "duplicate_memory_ms": 60_000, "allow_market_orders": False},
+    "universe": {"allowed": ["BTC-USDT", "ETH-USDT", "SOL-USDT"], "excluded": []},
+    "data": {"quote_age_ms_max": 2_000, "venue_skew_ms_max": 1_000},
+    "price": {"collar_bps": "100"},
+    "limits": {
+        "order_notional": "5000",
+        "position_notional": "10000",
+        "gross_exposure": "20000",
+        "open_orders": 4,
+        "open_orders_symbol": 2,
+        "orders_per_cycle": 6,
+        "reducing_orders_per_cycle": 8,
+    },
+    "cash": {"reserve": "1000"},
+    "pace": {"global_spacing_ms": 0, "symbol_cooldown_ms": 0, "reducing_symbol_cooldown_ms": 0},
+}
+WHY = Rationale(signal="s", regime="r", strength=Decimal(1), confidence=Decimal(1), tier="t", sizing=())
+
+
+class Desk:
+    """Steps one ``RiskCore`` and keeps all that it answered."""
+
+    def __init__(self) -> None:
+        self.core = RiskCore()
+        self.now_us = START_US
+        self.sequence = 0
+        self.cycle_id = 1
+        self.outputs: list[Message] = []
+        self.taped: list[Message] = []
+        self._named = 0
+
+    def open(self, rules: dict[str, Any] | None = None, cash: str = "100000", **identity: Any) -> "Desk":
+        """Bring the gate to where a good intent is approved: BTC at 100, mark exactly 100, fees 20 bps."""
+        self.policy(rules, **identity)
+        self.account(USDT=cash)
+        self.feed(FeedState.UP)
+        for symbol in SYMBOLS:
+            self.instrument(symbol)
+        self.quote()
+        return self
+
+    def step(self, message: Message) -> tuple[Message, ...]:
+        self.sequence += 1
+        self.taped.append(message)
+        outputs = self.core.step(self.sequence, message).outputs
+        self.outputs.extend(outputs)
+        return outputs
+
+    def envelope(self, name: str) -> dict[str, Any]:
+        self._named += 1
+        return {
+            "id": f"{name}:test:{self._named}",
+            "desk": "main",
+            "run_id": "r1",
+            "ts_us": self.now_us,
+            "cause": None,
+            "cycle_id": self.cycle_id,
+        }
+
+    def wait(self, microseconds: int) -> None:
+        """Let tape time pass, as a clock message of the same cycle would."""
+        self.now_us += microseconds
+        self.step(Clock(**self.envelope("marketdata")))
+
+    def next_cycle(self) -> None:
+        self.cycle_id += 1
+        self.step(Clock(**self.envelope("marketdata")))
+
+    def policy(self, rules: dict[str, Any] | None = None, **identity: Any) -> tuple[Message, ...]:
+        document = {
+            "version": 1,
+            "environment": "simulated",
+            "desk": "main",
+            "venue": "simulated",
+            "account": "main",
+            "quote_currency": "USDT",
+            "symbols": list(SYMBOLS),
+            "public_key": PUBLIC_KEY.hex(),
+            "key_id": key_id_of(PUBLIC_KEY),
+            "rules": changed(rules or {}),
+            **identity,
+        }
+        return self.policy_text(canonical_json(document))
+
+    def policy_text(self, text: str) -> tuple[Message, ...]:
+        return self.step(Policy(**self.envelope("risk"), text=text, hash=config_hash(text)))
+
+    def account(self, *, fee_bps: str = "20", venue: str = "simulated", **balances: str) -> None:
+        held = tuple(Balance(currency=c, free=Decimal(v), locked=Decimal(0)) for c, v in balances.items())
+        self.step(
+            Account(
+                **self.envelope("execution"),
+                venue=venue,
+                account="main",
+                balances=held,
+                maker_fee_bps=Decimal(10),
+                taker_fee_bps=Decimal(fee_bps),
+                venue_ts_us=self.now_us,
+            )
+        )
+
+    def feed(self, state: FeedState) -> None:
+        self.step(
+            Feed(
+                **self.envelope("marketdata"),
+                venue="simulated",
+                state=state,
+                transport=FeedTransport.WEBSOCKET,
+                detail="",
+            )
+        )
+
+    def instrument(self, symbol: str = "BTC-USDT", **fields: Any) -> None:
+        base, quote = symbol.split("-")
+        given = {
+            "tick": Decimal("0.01"),
+            "step": Decimal("0.001"),
+            "min_quantity": Decimal("0.01"),
+            "min_notional": Decimal(5),
+            "status": InstrumentStatus.OPEN,
+            "valid_until_us": self.now_us + 3_600_000_000,
+            **fields,
+        }
+        self.step(
+            Instrument(**self.envelope("marketdata"), venue="simulated", symbol=symbol, base=base, quote=quote, **given)
+        )
+
+    def quote(self, *symbols: str, bid: str = "99.99", ask: str = "100.01", venue_ts_us: int | None = None) -> None:
+        lines = tuple(
+            SymbolQuote(
+                symbol=symbol,
+                bid=Decimal(bid),
+                bid_quantity=Decimal(1),
+                ask=Decimal(ask),
+                ask_quantity=Decimal(1),
+                venue_ts_us=self.now_us if venue_ts_us is None else venue_ts_us,
+                venue_sequence=self.sequence,
+            )
+            for symbol in symbols or ("BTC-USDT", "ETH-USDT", "SOL-USDT")
+        )
+        self.step(Quote(**self.envelope("marketdata"), quotes=lines))
+
+    def intent(self, side: str = "BUY", quantity: str = "1", price: str | None = "100", **fields: Any) -> Intent:
+        self._named += 1
+        given = {
+            "strategy": "momentum",
+            "action": Action.SUBMIT,
+            "client_order_id": f"tg{self._named:030x}",
+            "symbol": "BTC-USDT",
+            "side": Side(side),
+            "order_type": OrderType.LIMIT,
+            "quantity": Decimal(quantity),
+            "limit_price": None if price is None else Decimal(price),
+            "time_in_force": TimeInForce.IOC,
+            "post_only": False,
+            "reduce_only": False,
+            "expires_us": self.now_us + 2_000_000,
+            "rationale": WHY,
+            "config_hash": "c" * 64,
+            **fields,
+        }
+        envelope = {**self.envelope("strategy"), "id": f"strategy:{self._named}:0", "cause": max(self.sequence, 1)}
+        return Intent(**{**envelope, **given})
+
+    def decide(self, intent: Intent) -> Decision:
+        (decision,) = self.step(intent)
+        assert isinstance(decision, Decision)
+        return decision
+
+    def ask(self, side: str = "BUY", quantity: str = "1", price: str | None = "100", **fields: Any) -> Decision:
+        return self.decide(self.intent(side, quantity, price, **fields))
+
+    def reasons(self, side: str = "BUY", quantity: str = "1", price: str | None = "100", **fields: Any) -> list[Reason]:
+        return [finding.code for finding in self.ask(side, quantity, price, **fields).findings]
+
+    def kill(self, *, engaged: bool, epoch: int) -> None:
+        envelope = self.envelope("risk")
+        self.step(KillSwitch(**envelope, engaged=engaged, epoch=epoch, actor="test", reason="test"))
+
+    def order(
+        self, client_order_id: str, to_state: OrderState, cumulative: str = "0", quantity: str = "1", **fields: Any
+    ) -> None:
+        given = {
+            "symbol": "BTC-USDT",
+            "side": Side.BUY,
+            "limit_price": Decimal(100),
+            "intent_id": "strategy:1:0",
+            **fields,
+        }
+        self.step(
+            Order(
+                **self.envelope("execution"),
+                client_order_id=client_order_id,
+                venue_order_id=None,
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.IOC,
+                post_only=False,
+                reduce_only=False,
+                quantity=Decimal(quantity),
+                from_state=OrderState.PLANNED,
+                to_state=to_state,
+                cumulative_quantity=Decimal(cumulative),
+                cumulative_quote=Decimal(0),
+                reason=None,
+                detail="",
+                config_hash="0" * 64,
+                **given,
+            )
+        )
+
+    def fill(
+        self, client_order_id: str, quantity: str, price: str = "100", side: str = "BUY", fee: str = "0", **fields: Any
+    ) -> tuple[Message, ...]:
+        trade = VenueTrade(
+            trade_id=f"t{self.sequence}",
+            price=Decimal(price),
+            quantity=Decimal(quantity),
+            fee=Decimal(fee),
+            fee_currency=fields.pop("fee_currency", "USDT"),
+            liquidity=Liquidity.TAKER,
+            venue_ts_us=self.now_us,
+        )
+        return self.step(
+            Fill(
+                **self.envelope("execution"),
+                client_order_id=client_order_id,
+                symbol=fields.get("symbol", "BTC-USDT"),
+                side=Side(side),
+                trade=trade,
+                config_hash="0" * 64,
+            )
+        )
+
+    def refuse(self, decision: Decision, decision_id: str | None = None) -> None:
+        self.step(
+            Refusal(
+                **self.envelope("execution"),
+                decision_id=decision_id or decision.id,
+                client_order_id=decision.client_order_id,
+                codes=(Reason.APPROVAL_EXPIRED,),
+                detail="",
+            )
+        )
+
+    def hold(self, quantity: str, symbol: str = "BTC-USDT", price: str = "100") -> None:
+        """Put a position into the gate's books, as a fill of an order that is over."""
+        self.fill("tg" + "f" * 30, quantity, price, symbol=symbol)
+
+    def modes(self) -> list[Mode]:
+        return [message for message in self.outputs if isinstance(message, Mode)]
+
+
+def changed(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules with changes such as ``{"limits.open_orders": 1}``."""
+    rules = copy.deepcopy(RULES)
+    for path, value in changes.items():
+        *sections, key = path.split(".")
+        section = rules
+        for name in sections:
+            section = section[name]
+        section[key] = value
+    return rules
+
+
+@pytest.fixture(scope="session")
+def new_desk() -> Callable[[], Desk]:
+    """Build desks; for tests that need more than one."""
+    return Desk
+
+
+@pytest.fixture(scope="session")
+def rules_with() -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return the test policy's rules with changes by dotted path."""
+    return changed
+
+
+@pytest.fixture
+def desk() -> Desk:
+    """Return a gate that has seen nothing."""
+    return Desk()
+
+
+@pytest.fixture
+def open_desk() -> Desk:
+    """Return a gate at which a good intent is approved."""
+    return Desk().open()

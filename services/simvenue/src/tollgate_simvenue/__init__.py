@@ -1,0 +1,1 @@
+"""An exchange to run against: REST, WebSocket, matching, recorded and generated markets."""

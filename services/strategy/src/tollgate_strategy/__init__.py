@@ -1,0 +1,1 @@
+"""Universe, signals and sizing become intents."""

@@ -1,0 +1,5 @@
+"""Start the strategy as a process of its own."""
+
+from tollgate_strategy.app import main
+
+main()
