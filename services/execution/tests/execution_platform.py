@@ -35,7 +35,7 @@ from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.permits import PermitHolder
 from tollgate_execution.settings import ExecutionSettings, config_text
 from tollgate_execution.shell import ExecutionShell
-from tollgate_execution.venue import UserStreamLost, VenueOrder
+from tollgate_execution.venue import UserStreamLost, VenueOrder, VenueUnavailable
 from tollgate_execution.verification import Verifier
 from tollgate_venues.evidence import AccountEvidence, Evidence
 
@@ -54,6 +54,7 @@ class ScriptedVenue:
         self.open: list[Evidence] = []
         self.frames: asyncio.Queue[Evidence | UserStreamLost] = asyncio.Queue()
         self.streams = 0
+        self.account_fails = 0
 
     async def connect(self) -> None:
         """Do nothing."""
@@ -90,7 +91,10 @@ class ScriptedVenue:
         return self.open
 
     async def account(self) -> AccountEvidence:
-        """State the account."""
+        """State the account, once it has failed as often as the test wants."""
+        if self.account_fails:
+            self.account_fails -= 1
+            raise VenueUnavailable("no answer")
         balance = Balance(currency="USDT", free=ZERO + 100_000, locked=ZERO)
         return AccountEvidence((balance,), ZERO + 10, ZERO + 20, _now_us())
 

@@ -3,18 +3,30 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 from execution_platform import Platform
-from execution_samples import SECOND_US, STRANGER, TRUSTED, order_id, signed_approval, trade
+from execution_samples import (
+    SECOND_US,
+    STRANGER,
+    TRUSTED,
+    order_id,
+    signed_approval,
+    signed_permit,
+    submit_of,
+    trade,
+)
 
-from tollgate_chassis.exits import Exit
+from tollgate_chassis.exits import Exit, Restart
 from tollgate_contracts.codec import encode
 from tollgate_contracts.execution import Order, ReportSource, ReportStatus
 from tollgate_contracts.money import ZERO
+from tollgate_contracts.subjects import permit_subject
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.store import Fenced, Journal, JournalLost
 from tollgate_execution.venue import UserStreamLost
@@ -366,3 +378,108 @@ async def test_a_replay_of_the_tape_writes_every_caused_message_again_byte_for_b
     }
     assert regenerated == recorded
     assert len(recorded) >= 60
+
+
+async def test_a_forged_permit_on_the_broker_opens_nothing(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    platform.permits_on.clear()
+    await platform.until(lambda: platform.shell.status()["permit"]["epoch"] is None)
+    client = await nats.connect(platform.settings.nats_url)
+    for body in (signed_permit(10**6, _now_us(), STRANGER), b"not a permit"):
+        await client.publish(permit_subject("main"), body)
+    await client.flush()
+    await client.close()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "REJECTED")
+    assert platform.venue.submitted == []
+
+
+async def test_a_cancel_that_comes_too_late_is_not_sent_and_the_order_works_on(platform: Platform) -> None:
+    await platform.start()
+    await platform.has_permit()
+    hang = asyncio.Event()
+    platform.venue.before_answering = hang.wait
+    platform.approve()
+    await platform.until(lambda: platform.venue.submitted)
+    # The cancel waits behind the submit, and its approval runs out there.
+    platform.approve(action="CANCEL", expires_us=_now_us() + SECOND_US // 5)
+    await platform.until(lambda: platform.state() == "CANCELLING")
+    await asyncio.sleep(0.25)
+    hang.set()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
+    assert platform.venue.cancelled == []
+
+
+async def test_an_order_that_the_journal_has_already_is_asked_about_and_not_sent(platform: Platform) -> None:
+    """The tape's memory was lost and the journal's was not."""
+    await platform.start()
+    await platform.has_permit()
+    running = platform.shell._running
+    assert running is not None
+    await running.journal.prepare(submit_of(signed_approval(1), "risk:of:old"))
+    platform.approve()
+    await platform.until(lambda: order_id(1) in platform.venue.queried)
+    assert platform.venue.submitted == []
+
+
+async def test_a_row_of_an_order_that_the_tape_does_not_know_is_asked_about_and_said(platform: Platform) -> None:
+    def found(client_order_id: str) -> Evidence:
+        return Evidence(client_order_id, ReportSource.QUERY, ReportStatus.CANCELLED, "v1", Decimal(1), (trade(1, "1"),))
+
+    platform.venue.answers["query"] = found
+    await platform.start()
+    running = platform.shell._running
+    assert running is not None
+    await running.journal.prepare(submit_of(signed_approval(1), "risk:of:old"))
+    await platform.kill_9()
+    await platform.start()
+    await platform.until(lambda: "reconcile" in platform.kinds())
+    await _settled(platform, "CANCELLED")
+    assert platform.kinds().count("fill") == 0
+
+
+async def test_a_permit_connection_that_is_gone_ends_the_process(platform: Platform) -> None:
+    await platform.start()
+    await platform.shell._broker.stop()
+    assert platform.process is not None
+    with pytest.raises(Restart, match="permits"):
+        await asyncio.wait_for(asyncio.shield(platform.process), 8)
+
+
+async def test_a_venue_that_does_not_answer_keeps_the_service_unready_and_nothing_opens(platform: Platform) -> None:
+    platform.venue.account_fails = 3
+    await platform.start()
+    assert platform.venue.account_fails == 0
+    assert platform.core.portfolio is not None
+    assert platform.core.portfolio.cash == Decimal(100_000)
+
+
+async def test_a_database_that_comes_later_is_waited_for_and_the_kill_door_works_meanwhile(platform: Platform) -> None:
+    good = platform.database
+    platform.database = replace(good, service=good.service.replace("tollgate_execution", "nobody"))
+    starting = asyncio.create_task(platform.start())
+    await platform.until(lambda: platform.process is not None)
+    await asyncio.sleep(0.3)
+    assert not platform.runner.live.is_set()
+    platform.door.shut("ann", "no database", 1)
+    platform.shell._dsn = good.service
+    await starting
+    assert platform.shell.status()["kill_door"]["engaged"] is True
+
+
+async def test_stopping_lets_a_call_under_way_reach_the_tape(platform: Platform) -> None:
+    hang = asyncio.Event()
+    platform.venue.before_answering = hang.wait
+    platform.venue.answers["submit"] = filled
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.venue.submitted)
+    platform.runner.stop()
+    assert platform.process is not None
+    await asyncio.gather(platform.process, return_exceptions=True)
+    stopping = asyncio.create_task(platform.shell.stop())
+    hang.set()
+    await stopping
+    assert "report" in platform.kinds()

@@ -24,8 +24,9 @@ KEY = ApiKey("k" * 32, b"s" * 32)
 class Client:
     """A client of the exchange that signs what it is told to sign."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, application: Application | None = None) -> None:
         self.port = port
+        self.application = application
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
 
     async def call(
@@ -61,7 +62,7 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]
         settings = Settings(ports={"simvenue": 0}, state_dir=tmp_path, simvenue={"seed": 7, **section})
         application = Application(settings, KEY)
         serving = asyncio.create_task(application.run())
-        client = Client(application.port)
+        client = Client(application.port, application)
         started.append((application, serving, client))
         async with asyncio.timeout(5):
             while not await _answers(client, settings.symbols):

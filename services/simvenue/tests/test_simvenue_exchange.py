@@ -185,7 +185,9 @@ def test_a_frame_says_how_an_order_stood_when_it_was_said() -> None:
     place(venue, limit_price=100 * ONE)
     place(venue, "b", limit_price=100 * ONE)
     events = venue.apply(SYMBOL, LevelsSet(((Side.BUY, 100 * ONE, 0), (Side.SELL, 100 * ONE, 2 * ONE))), 20)
-    changed = [(event.order.request.client_order_id, event.status) for event in events if isinstance(event, OrderChanged)]
+    changed = [
+        (event.order.request.client_order_id, event.status) for event in events if isinstance(event, OrderChanged)
+    ]
     assert changed == [("a", OrderStatus.FILLED), ("b", OrderStatus.FILLED)]
 
 

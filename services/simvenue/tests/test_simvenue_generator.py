@@ -1,5 +1,6 @@
 """The generated market: the same for the same seed, alive, and with stretches that a strategy can trade."""
 
+import hashlib
 from itertools import islice
 from statistics import mean
 
@@ -15,6 +16,8 @@ from tollgate_simvenue.market.splitmix import SplitMix
 from tollgate_simvenue.settings import SimvenueSection
 
 SECTION = SimvenueSection()
+SEED_1 = "27d384010c834d475fad783dee683b9bd067a26f5d8163f665bb5a432913d2db"
+"""The SHA-256 of the first 500 events of seed 1 with the settings that we ship."""
 INSTRUMENTS = [line.instrument() for line in SECTION.instruments]
 
 
@@ -24,9 +27,7 @@ def events(seed: int, count: int, quotes_per_s: int = 50) -> list[tuple[str, Mar
 
 
 def play(seed: int, count: int, quotes_per_s: int = 50) -> list[QuoteChanged]:
-    exchange = Exchange(
-        INSTRUMENTS, Account({}), SECTION.fees(), candle_interval_us=60_000_000, session=1, opened_us=0
-    )
+    exchange = Exchange(INSTRUMENTS, Account({}), SECTION.fees(), candle_interval_us=60_000_000, session=1, opened_us=0)
     said: list[QuoteChanged] = []
     for number, (symbol, event) in enumerate(events(seed, count, quotes_per_s)):
         said += [each for each in exchange.apply(symbol, event, number) if isinstance(each, QuoteChanged)]
@@ -54,9 +55,8 @@ def test_the_same_seed_is_the_same_market_and_another_is_another() -> None:
 
 def test_the_sequence_is_the_same_for_ever() -> None:
     """Recorded runs and fingerprints rest on it: whoever changes the generator sees it here."""
-    first = [quote for quote in play(1, 40) if quote.symbol == "ETH-USDT"][0]
-    again = [quote for quote in play(1, 40) if quote.symbol == "ETH-USDT"][0]
-    assert first == again
+    market = repr(events(1, 500)).encode()
+    assert hashlib.sha256(market).hexdigest() == SEED_1
 
 
 @pytest.mark.parametrize("quotes_per_s", [10, 100, 1_000])
@@ -71,17 +71,19 @@ def test_everything_lies_on_tick_and_step_and_there_are_several_levels() -> None
     for symbol, event in events(1, 3_000):
         instrument = grid[symbol]
         if isinstance(event, LevelsSet):
-            assert all(price % instrument.tick == 0 == quantity % instrument.step for _, price, quantity in event.levels)
+            assert all(
+                price % instrument.tick == 0 == quantity % instrument.step for _, price, quantity in event.levels
+            )
         elif isinstance(event, HouseTook):
             assert event.quantity % instrument.step == 0
     first = next(event for _, event in events(1, 1) if isinstance(event, LevelsSet))
     assert sum(1 for side, _, quantity in first.levels if side is Side.BUY and quantity) == SECTION.generator.levels
 
 
-@pytest.mark.parametrize("quotes_per_s", [25, 250])
+@pytest.mark.parametrize("quotes_per_s", [10, 50])
 def test_prices_trend_by_more_than_fees_cost_at_any_rate(quotes_per_s: int) -> None:
     """Over ten minutes of nominal time most symbols have run 40 basis points within half a minute, both ways."""
-    quotes = play(2, 600 * quotes_per_s // 5, quotes_per_s)
+    quotes = play(2, 600 * quotes_per_s, quotes_per_s)
     ran_up = ran_down = 0
     for instrument in INSTRUMENTS:
         mids = [quote.bid + quote.ask for quote in quotes if quote.symbol == instrument.symbol]
@@ -97,5 +99,7 @@ def test_a_price_never_leaves_its_bounds() -> None:
     """However long a trend: the price stays within a factor of sixteen, and the book never empties."""
     wild = SimvenueSection.model_validate({"generator": {"drift_bps_per_s": "900", "stretch_ms": 100_000_000}})
     market = generate(INSTRUMENTS, wild.start_prices(), wild.generator_rules(), 1, 5)
-    prices = [price for _, event in islice(market, 4_000) if isinstance(event, LevelsSet) for _, price, _ in event.levels]
+    prices = [
+        price for _, event in islice(market, 4_000) if isinstance(event, LevelsSet) for _, price, _ in event.levels
+    ]
     assert min(prices) > 0

@@ -24,9 +24,7 @@ async def market_is_there(client: Any) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_what_was_answered_outlives_a_kill(
-    launch: Launch, client_of: Callable[[Any], Any], order: Build
-) -> None:
+async def test_what_was_answered_outlives_a_kill(launch: Launch, client_of: Callable[[Any], Any], order: Build) -> None:
     """Balances, final orders, trades and used ids are there again; open orders come back cancelled."""
     process = await launch()
     client = client_of(process)

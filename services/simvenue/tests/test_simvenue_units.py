@@ -29,7 +29,9 @@ def test_plain_decimals_are_read_exactly(text: str, units: int) -> None:
     assert parse_units(text) == units
 
 
-@pytest.mark.parametrize("text", ["", "NaN", "Infinity", "1e3", "1E+3", "+1", " 1", "1\n", "01", "1.", ".5", "1,5", "٣"])
+@pytest.mark.parametrize(
+    "text", ["", "NaN", "Infinity", "1e3", "1E+3", "+1", " 1", "1\n", "01", "1.", ".5", "1,5", "٣"]
+)
 def test_anything_but_a_plain_decimal_is_refused(text: str) -> None:
     with pytest.raises(NotPlainError):
         parse_units(text)

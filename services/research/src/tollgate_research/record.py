@@ -7,6 +7,8 @@ from tollgate_chassis.tape import NatsTape, TapeUnavailable
 from tollgate_research.recording import writing
 
 _BATCH = 256
+# Where `tollgate up` keeps the read-only user's key, below its state directory.
+CONSOLE_SEED = Path("secrets/console/nats_seed")
 
 
 class NotRunning(Exception):
@@ -18,8 +20,8 @@ async def record_run(state_dir: Path, file: Path) -> tuple[int, int]:
     place = state_dir / "platform.json"
     try:
         platform = json.loads(place.read_text())
-        seed_file = Path(platform["console_seed_file"])
-        tape = await NatsTape.connect(platform["nats_url"], seed_file, platform["desk"], "console")
+        url = f"nats://{platform['host']}:{platform['ports']['nats']}"
+        tape = await NatsTape.connect(url, state_dir / CONSOLE_SEED, platform["desk"], "console")
     except (OSError, ValueError, KeyError, TapeUnavailable) as error:
         raise NotRunning(f"no platform runs with {state_dir}: {error}") from error
     try:

@@ -106,7 +106,7 @@ class RiskShell(Shell):
 
     async def settled(self, record: Record) -> None:
         """Let the kill switch see that the tape has moved."""
-        self._control.note_applied()
+        self._control.note_applied(record.sequence)
 
     def status(self) -> dict[str, Any]:
         """Return mode, kill switch, decisions and open orders, and why no permit is given, if so."""

@@ -42,6 +42,7 @@ class KillSwitchControl:
         self._runner: Runner | None = None
         self._wanted = asyncio.Event()
         self._applied = asyncio.Event()
+        self._applied_sequence = 0
         self._release: _Release | None = None
         self._generation_on_tape = 0
         self._settled = asyncio.Event()
@@ -158,12 +159,13 @@ class KillSwitchControl:
         sequence = await runner.observe(message)
         event = "kill_switch.engaged" if engaged else "kill_switch.released"
         logger().warning(event, outcome="on_tape", epoch=epoch, actor=actor, reason=reason, sequence=sequence)
-        while runner.position < sequence or self._core.state.kill.engaged != engaged:
+        while self._applied_sequence < sequence:
             self._applied.clear()
             await self._applied.wait()
 
-    def note_applied(self) -> None:
-        """Note that the core has stepped another record."""
+    def note_applied(self, sequence: int) -> None:
+        """Note that the core has stepped the record at ``sequence``."""
+        self._applied_sequence = sequence
         self._applied.set()
 
     def describe(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,3 +78,4 @@ async def _live(options: Options, start: Start, events: Events) -> None:
     if not watching.cancelled():
         # A view that broke has stopped the platform, rather than leave an operator blind.
         watching.result()
+    sys.stdout.write(f"{watch.farewell(str(start.layout.root / 'logs'))}\n")

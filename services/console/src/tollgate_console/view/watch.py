@@ -20,6 +20,7 @@ from tollgate_console.supervisor.platform import Platform
 from tollgate_console.view.notable import Line
 from tollgate_console.view.render import render, render_line
 from tollgate_console.view.state import ViewState
+from tollgate_console.view.words import money
 from tollgate_contracts.money import install_exact_context
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class Watch:
             group.create_task(self._listen())
             group.create_task(self._ask())
             group.create_task(self._print_lines() if self._plain else self._draw())
+
+    def farewell(self, logs: str) -> str:
+        """Return the last words after the screen is gone: what was done, what stands, and where to read more."""
+        state = self._state
+        equity = "" if state.books is None else f", equity {money(state.books.equity)}"
+        return f"stopped, nothing is left running: {state.intents} intents, {state.fills} fills{equity}; logs in {logs}"
 
     async def _listen(self) -> None:
         # Loading FastStream takes half a second, which the services may have first.

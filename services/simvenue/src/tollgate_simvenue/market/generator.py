@@ -95,7 +95,7 @@ class _Walk:
         side = {Regime.UP: Side.BUY, Regime.DOWN: Side.SELL}.get(self._regime)
         if side is None or self._random.below(4) == 0:
             side = Side.BUY if self._random.below(2) else Side.SELL
-        return HouseTook(side, max(self._quantity() // 10, self._instrument.step))
+        return HouseTook(side, self._on_step(self._quantity() // 10))
 
     def _quote(self) -> MarketEvent:
         ladder = self._ladder()
@@ -131,6 +131,9 @@ class _Walk:
     def _quantity(self) -> int:
         """Return a quantity of half to one and a half times the notional of the top, on the step."""
         exact = self._rules.top_notional * _FINE // self._price * self._random.between(500, 1_500) // 1_000
+        return self._on_step(exact)
+
+    def _on_step(self, exact: int) -> int:
         return max(exact // self._instrument.step, 1) * self._instrument.step
 
 

@@ -1,0 +1,335 @@
+"""The kill switch: it stops at once, holds over everything, and is released by the operator and the tape together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from tollgate_chassis.runner import Identity, Runner
+from tollgate_chassis.shell import Shell
+from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
+from tollgate_chassis.tape import MemoryTape, Record, TapeUnavailable
+from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_contracts.codec import decode, encode
+from tollgate_contracts.risk import KillSwitch
+from tollgate_contracts.subjects import tape_subject
+from tollgate_risk import api as risk_api
+from tollgate_risk import kill_switch as kill_switch_module
+from tollgate_risk.api import build_router
+from tollgate_risk.core import RiskCore
+from tollgate_risk.decision_log import DecisionLog
+from tollgate_risk.kill_latch import KillLatch, Order
+from tollgate_risk.kill_switch import KillSwitchControl
+
+TOKEN = "0123456789abcdef0123456789abcdef"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+WHY = {"actor": "ann", "reason": "drill"}
+
+
+class DeadTape(MemoryTape):
+    """Takes no append once it is told to be dead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = False
+
+    async def append(self, *arguments: Any, **named: Any) -> int:
+        if self.dead:
+            raise TapeUnavailable("the broker is gone")
+        return await super().append(*arguments, **named)
+
+
+class ControlShell(Shell):
+    """The part of risk's shell that the switch needs."""
+
+    def __init__(self, control: KillSwitchControl) -> None:
+        self._control = control
+
+    async def start(self, runner: Runner) -> None:
+        self._control.attach(runner)
+
+    async def settled(self, record: Record) -> None:
+        self._control.note_applied(record.sequence)
+
+
+@dataclass
+class Gate:
+    """A gate with its kill switch, its routes, and perhaps a tape."""
+
+    core: RiskCore
+    control: KillSwitchControl
+    client: httpx.AsyncClient
+    runner: Runner | None
+    ended: "asyncio.Task[None] | None"
+
+    async def put(self, **arguments: Any) -> dict[str, Any]:
+        answer = await self.client.put("/v1/kill-switch", **arguments)
+        assert answer.status_code == 200
+        return answer.json()
+
+    async def delete(self, headers: dict[str, str] = BEARER, **arguments: Any) -> httpx.Response:
+        return await self.client.request("DELETE", "/v1/kill-switch", headers=headers, **arguments)
+
+
+@pytest.fixture
+def tape() -> DeadTape:
+    return DeadTape()
+
+
+@pytest.fixture
+def gate(tmp_path: Path, tape: DeadTape) -> Callable[..., Any]:
+    @asynccontextmanager
+    async def run(*, on_tape: bool = True) -> AsyncIterator[Gate]:
+        core = RiskCore()
+        latch = KillLatch(tmp_path)
+        latch.load()
+        control = KillSwitchControl(core, latch)
+        app = FastAPI()
+        app.include_router(build_router(core, control, DecisionLog(), SecretStr(TOKEN)))
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
+            if not on_tape:
+                yield Gate(core, control, client, None, None)
+                return
+            async with running(tmp_path, tape, core, control) as (runner, task):
+                yield Gate(core, control, client, runner, task)
+
+    return run
+
+
+@asynccontextmanager
+async def running(directory: Path, tape: MemoryTape, core: RiskCore, control: KillSwitchControl) -> AsyncIterator[Any]:
+    shell = ControlShell(control)
+    identity = Identity("risk", "main", "r1")
+    mark = HighWaterMark(directory)
+    runner = Runner(identity, core, shell, tape, FileSnapshots(directory), mark, Tracing("risk", "r1", None))
+    await shell.start(runner)
+    reading = asyncio.create_task(runner.run())
+    switching = asyncio.create_task(control.run())
+    await runner.live.wait()
+    try:
+        yield runner, switching
+    finally:
+        runner.stop()
+        await reading
+        switching.cancel()
+        with suppress(asyncio.CancelledError, TapeUnavailable):
+            await switching
+        mark.close()
+
+
+async def switches(tape: MemoryTape) -> list[tuple[str, bool, int, str, str]]:
+    messages = [decode(record.data) for record in await tape.read(1, 1_000)]
+    return [(m.id, m.engaged, m.epoch, m.actor, m.reason) for m in messages if isinstance(m, KillSwitch)]
+
+
+async def test_a_put_without_a_body_stops_trading_and_is_on_the_tape(gate, tape):
+    """``curl -X PUT`` and nothing else."""
+    async with gate() as risk:
+        answer = await risk.put()
+        assert (answer["engaged"], answer["epoch"], answer["on_tape"], answer["on_disk"]) == (True, 1, True, True)
+        assert risk.core.state.kill.engaged
+    assert await switches(tape) == [("risk:operator:1-engaged", True, 1, "operator", "")]
+
+
+async def test_engaging_again_changes_nothing(gate, tape):
+    """Idempotent: one epoch, one message, and the first word of why when the second says nothing."""
+    async with gate() as risk:
+        await risk.put(json=WHY)
+        answer = await risk.put()
+        assert (answer["epoch"], answer["actor"], answer["on_tape"]) == (1, "ann", True)
+        answers = await asyncio.gather(*(risk.put() for _ in range(5)))
+        assert all(answer["on_tape"] for answer in answers)
+    assert await switches(tape) == [("risk:operator:1-engaged", True, 1, "ann", "drill")]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        pytest.param(b"{", "body: ", id="truncated"),
+        pytest.param(b'{"actor": 1}', "actor: ", id="wrong type"),
+        pytest.param(b'{"who": "ann"}', "who: ", id="unknown key"),
+        pytest.param(b"x" * (risk_api.BODY_BYTES_MAX + 1), "at most 4096 bytes", id="too large"),
+    ],
+)
+async def test_a_broken_body_stops_trading_all_the_same(gate, body, said):
+    """Whoever sends it means to stop; the note says what was wrong with the words."""
+    async with gate() as risk:
+        answer = await risk.put(content=body)
+        assert (answer["engaged"], answer["on_tape"]) == (True, True)
+        assert said in answer["note"]
+
+
+async def test_a_body_that_never_ends_does_not_hold_up_the_stop(gate, monkeypatch):
+    """The latch is engaged before the first byte of the body is waited for."""
+    monkeypatch.setattr(risk_api, "_BODY_S", 0.05)
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    class Request:
+        stream = staticmethod(endless)
+
+    async with gate() as risk:
+        control = risk.control
+        (route,) = [r for r in build_router(risk.core, control, DecisionLog(), SecretStr(TOKEN)).routes
+                    if getattr(r, "methods", None) == {"PUT"}]  # fmt: skip
+        answer = await route.endpoint(Request())
+        assert (answer["engaged"], answer["on_tape"]) == (True, True)
+        assert "did not come in time" in answer["note"]
+
+
+async def test_release_and_engage_again_raises_the_epoch(gate, tape):
+    """The epoch counts engagements; a release keeps it, so that approvals from before stay void."""
+    async with gate() as risk:
+        await risk.put()
+        answer = await risk.delete(json={"reason": "all clear"})
+        assert (answer.status_code, answer.json()["engaged"], answer.json()["epoch"]) == (200, False, 1)
+        assert not risk.control.is_engaged
+        assert (await risk.put())["epoch"] == 2
+    assert [(identity, engaged) for identity, engaged, *_ in await switches(tape)] == [
+        ("risk:operator:1-engaged", True),
+        ("risk:operator:1-released", False),
+        ("risk:operator:2-engaged", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        pytest.param({}, {"reason": "r"}, 401, id="no token"),
+        pytest.param({"Authorization": "Bearer wrong"}, {"reason": "r"}, 401, id="a wrong token"),
+        pytest.param({"Authorization": TOKEN}, {"reason": "r"}, 401, id="no bearer"),
+        pytest.param(BEARER, None, 422, id="no body"),
+        pytest.param(BEARER, {"reason": "  "}, 422, id="no reason"),
+        pytest.param(BEARER, {"reason": "x" * 501}, 422, id="too long a reason"),
+    ],
+)
+async def test_release_needs_the_operators_token_and_a_reason(gate, headers, body, status):
+    """Anybody may stop, only the operator lets go."""
+    async with gate() as risk:
+        await risk.put()
+        answer = await risk.delete(headers=headers, json=body)
+        assert answer.status_code == status
+        assert TOKEN not in answer.text
+        assert risk.control.is_engaged
+
+
+async def test_releasing_what_is_not_engaged_changes_nothing(gate, tape):
+    """Idempotent, like engaging."""
+    async with gate() as risk:
+        assert (await risk.delete(json={"reason": "r"})).json()["engaged"] is False
+    assert await switches(tape) == []
+
+
+async def test_without_a_tape_it_stops_all_the_same_and_says_so(gate, monkeypatch, tape):
+    """The broker is down at start: the latch holds, and goes onto the tape when there is one."""
+    monkeypatch.setattr(kill_switch_module, "ANSWER_S", 0.05)
+    async with gate(on_tape=False) as risk:
+        answer = await risk.put(json=WHY)
+        assert (answer["engaged"], answer["on_tape"], answer["on_disk"]) == (True, False, True)
+        refused = await risk.delete(json={"reason": "r"})
+        assert refused.status_code == 503
+        assert "stays engaged" in refused.json()["detail"]
+    async with gate() as risk:
+        assert risk.control.is_engaged, "from the first moment of the next start"
+        while not risk.control.is_on_tape:
+            await asyncio.sleep(0)
+    assert await switches(tape) == [("risk:operator:1-engaged", True, 1, "ann", "drill")]
+
+
+async def test_a_broker_that_dies_under_the_stop_ends_the_process_with_the_latch_engaged(gate, monkeypatch, tape):
+    """The answer is 200 with ``on_tape`` false, the process starts again, and the tape hears of it then."""
+    monkeypatch.setattr(kill_switch_module, "ANSWER_S", 0.05)
+    async with gate() as risk:
+        tape.dead = True
+        answer = await risk.put()
+        assert (answer["engaged"], answer["on_tape"]) == (True, False)
+        with pytest.raises(TapeUnavailable):
+            await risk.ended
+    tape.dead = False
+    async with gate() as risk:
+        while not risk.control.is_on_tape:
+            await asyncio.sleep(0)
+    assert len(await switches(tape)) == 1
+
+
+async def test_a_release_that_the_tape_does_not_take_leaves_the_switch_engaged(gate, tape):
+    """503, and the next start finds the tape still saying stop."""
+    async with gate() as risk:
+        await risk.put()
+        tape.dead = True
+        answer = await risk.delete(json={"reason": "r"})
+        assert answer.status_code == 503
+        assert risk.control.is_engaged
+    tape.dead = False
+    async with gate() as risk:
+        assert risk.control.is_engaged
+
+
+async def test_the_switch_holds_over_a_restart(gate):
+    """Latch and tape agree, and nothing is written twice."""
+    async with gate() as risk:
+        await risk.put(json=WHY)
+    async with gate() as risk:
+        assert (await risk.client.get("/v1/kill-switch")).json()["engaged"] is True
+        assert (await risk.put())["epoch"] == 1
+
+
+async def test_a_lost_latch_file_does_not_release_what_the_tape_engaged(gate, tmp_path):
+    """Latch or tape, whichever says stop."""
+    async with gate() as risk:
+        await risk.put()
+    (tmp_path / "kill-switch.json").unlink()
+    async with gate() as risk:
+        assert risk.control.is_engaged
+        assert (await risk.delete(json={"reason": "r"})).json()["engaged"] is False
+
+
+async def test_a_stop_during_a_release_outlives_it(gate, tape):
+    """The newer word counts, and it is an engagement of its own with its own epoch."""
+    async with gate() as risk:
+        await risk.put()
+        release, stop = await asyncio.gather(risk.delete(json={"reason": "r"}), risk.put())
+        assert release.status_code == 200
+        while not (risk.control.is_on_tape and risk.core.state.kill.engaged):
+            await asyncio.sleep(0)
+        assert stop["engaged"] is True
+        assert risk.control.is_engaged
+    assert [engaged for _, engaged, *_ in await switches(tape)][-1] is True
+
+
+async def test_a_kill_switch_message_of_an_earlier_process_is_taken_from_the_tape(gate, tape):
+    """The tape alone is enough."""
+    message = KillSwitch(id="risk:operator:7-engaged", desk="main", run_id="r0", ts_us=1, cause=None, cycle_id=0,
+                         engaged=True, epoch=7, actor="a", reason="")  # fmt: skip
+    tape.insert(tape_subject(message), encode(message), message.id)
+    async with gate() as risk:
+        assert (await risk.client.get("/v1/kill-switch")).json()["epoch"] == 7
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"actor": "a"}', "\x00"])
+def test_a_damaged_latch_file_counts_as_a_stop(tmp_path, content):
+    """Fails closed."""
+    (tmp_path / "kill-switch.json").write_text(content)
+    latch = KillLatch(tmp_path)
+    latch.load()
+    assert latch.is_engaged
+    assert "cannot be read" in latch.order.reason
+
+
+def test_a_latch_that_cannot_be_written_holds_in_memory_and_says_so(tmp_path):
+    """A full or read-only disk does not keep the desk trading."""
+    (tmp_path / "state").write_text("a file where a directory should be")
+    latch = KillLatch(tmp_path / "state")
+    latch.engage(Order("a", "r", 1))
+    assert latch.is_engaged
+    assert latch.is_on_disk is False

@@ -1,0 +1,172 @@
+"""The whole platform as a test sees it: started by its own command, asked by its own doors, killed by its pids."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "dev"
+TOLLGATE = Path(sys.executable).parent / "tollgate"
+SERVICES = ("marketdata", "strategy", "risk", "execution", "ledger")
+# A first start makes a database and imports six Python processes on what may be a busy machine.
+START_S = 60
+PORTS_NEEDED = 12
+
+# A strategy that finds a reason to trade every few seconds, so that a short test sees many orders.
+BUSY = {
+    "TOLLGATE_STRATEGY__FAST_MS": "200",
+    "TOLLGATE_STRATEGY__SLOW_MS": "800",
+    "TOLLGATE_STRATEGY__WARMUP_MS": "500",
+    "TOLLGATE_STRATEGY__ENTRY_BPS": "0.1",
+    "TOLLGATE_STRATEGY__EXIT_BPS": "0.1",
+    "TOLLGATE_STRATEGY__MAX_HOLD_MS": "1000",
+    "TOLLGATE_STRATEGY__COOLDOWN_MS": "0",
+    "TOLLGATE_STRATEGY__REJECTION_BACKOFF_MS": "200",
+    "TOLLGATE_SIMVENUE__QUOTES_PER_S": "100",
+}
+
+
+def free_base_port() -> int:
+    """Return a port from which enough in a row are free."""
+    for base in range(20_000, 60_000, 50):
+        try:
+            for port in range(base, base + PORTS_NEEDED):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no free ports")
+
+
+class Platform:
+    """One running platform in a directory of its own."""
+
+    def __init__(self, state: Path, environment: dict[str, str] | None = None, options: tuple[str, ...] = ()) -> None:
+        self.state = state
+        self.base_port = free_base_port()
+        self.environment = {**os.environ, **(environment or {})}
+        self.options = options
+        self.process: subprocess.Popen[bytes] | None = None
+        self.output = state.parent / f"{state.name}.out"
+
+    def command(self, *extra: str) -> list[str]:
+        """Return the command line that starts it."""
+        where = ["--state-dir", str(self.state), "--base-port", str(self.base_port)]
+        config = ["--config", str(ROOT / "config" / "tollgate.yaml")]
+        return [str(TOLLGATE), "up", "--plain", *where, *config, *self.options, *extra]
+
+    def start(self) -> None:
+        """Start and wait until every service is live and the feed is up."""
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command(), cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        self.wait_until(lambda: self.all_live(), "every service live", START_S)
+
+    def stop(self) -> int:
+        """Stop as Ctrl-C does and return the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+    def place(self) -> dict[str, Any]:
+        """Return what the supervisor wrote about itself."""
+        content: dict[str, Any] = json.loads((self.state / "platform.json").read_text())
+        return content
+
+    def port(self, service: str) -> int:
+        """Return where a process listens."""
+        return int(self.place()["ports"][service])
+
+    def url(self, service: str) -> str:
+        """Return where a process answers."""
+        return f"http://127.0.0.1:{self.port(service)}"
+
+    def status(self, service: str) -> dict[str, Any]:
+        """Return a service's own status; empty while it does not answer."""
+        try:
+            answer = httpx.get(f"{self.url(service)}/v1/status", timeout=2)
+        except (httpx.HTTPError, OSError):
+            return {}
+        content: dict[str, Any] = answer.json()
+        return content
+
+    def all_live(self) -> bool:
+        """Say whether every service has caught up and the feed is up."""
+        if not (self.state / "platform.json").exists():
+            return False
+        statuses = {service: self.status(service) for service in SERVICES}
+        return all(status.get("live") for status in statuses.values()) and statuses["marketdata"].get("feed") == "UP"
+
+    def fills(self) -> int:
+        """Return how many fills execution knows."""
+        return int(self.status("execution").get("fills", 0))
+
+    def wait_until(self, reached: Callable[[], object], what: str, timeout_s: float = 30) -> None:
+        """Wait until ``reached``; fails with the platform's output when it takes too long or the platform ends."""
+        deadline = time.monotonic() + timeout_s
+        while not reached():
+            ended = self.process is not None and self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"{what}: not within {timeout_s} s (ended: {ended})\n{self.tail()}")
+            time.sleep(0.05)
+
+    def tail(self) -> str:
+        """Return the ends of the platform's output and of each log."""
+        logs = sorted((self.state / "logs").glob("*"))
+        parts = [f"== {path.name}\n" + "\n".join(path.read_text().splitlines()[-15:]) for path in [self.output, *logs]]
+        return "\n".join(parts)[-12_000:]
+
+    def pid(self, name: str) -> int:
+        """Return the pid of a process of the platform."""
+        return int(self.place()["processes"][name]["pid"])
+
+    def kill(self, name: str) -> None:
+        """Kill a process of the platform without warning."""
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def run(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run another ``tollgate`` command."""
+        command = [str(TOLLGATE), *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+    """Make platforms that are stopped, whatever happens, when the test ends."""
+    made: list[Platform] = []
+
+    def make(environment: dict[str, str] | None = None, options: tuple[str, ...] = (), name: str = "desk") -> Platform:
+        made.append(Platform(tmp_path / name, environment, options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        if each.process is not None and each.process.poll() is None:
+            each.process.send_signal(signal.SIGTERM)
+            try:
+                each.process.wait(30)
+            except subprocess.TimeoutExpired:
+                each.process.kill()
+                raise
+
+
+def recorded_market(name: str) -> Path:
+    """Return a recorded market of ../shared, or skip the test with the reason."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"{path} is not there; it lies in ../shared beside the checkout")
+    return path
