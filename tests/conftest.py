@@ -1,5 +1,6 @@
 """The whole platform as a test sees it: started by its own command, asked by its own doors, killed by its pids."""
 
+import asyncio
 import json
 import os
 import signal
@@ -8,11 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tollgate_execution.venue import SimulatedVenue, VenueKey
+from tollgate_venues.evidence import FillEvidence
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data" / "dev"
@@ -120,7 +125,7 @@ class Platform:
             ended = self.process is not None and self.process.poll() is not None
             if ended or time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {timeout_s} s (ended: {ended})\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(0.2)
 
     def tail(self) -> str:
         """Return the ends of the platform's output and of each log."""
@@ -170,3 +175,67 @@ def recorded_market(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"{path} is not there; it lies in ../shared beside the checkout")
     return path
+
+
+@dataclass(frozen=True)
+class VenueView:
+    """What the venue itself says of our account."""
+
+    balances: dict[str, Decimal]
+    fills: list[FillEvidence]
+
+
+async def ask_venue(platform: Platform) -> VenueView:
+    """Ask the exchange with execution's own key."""
+    secrets = platform.state / "secrets" / "execution"
+    key = VenueKey((secrets / "venue_api_key").read_text().strip(), (secrets / "venue_api_secret").read_text().strip().encode())
+    venue = SimulatedVenue(platform.url("simvenue"), key)
+    try:
+        account = await venue.account()
+        fills: list[FillEvidence] = []
+        while batch := await venue.fills_since(fills[-1].fill_sequence if fills else 0):
+            fills += batch
+    finally:
+        await venue.close()
+    balances = {balance.currency: balance.free + balance.locked for balance in account.balances}
+    return VenueView({currency: amount for currency, amount in balances.items() if amount}, fills)
+
+
+def settle(platform: Platform) -> None:
+    """Stop trading by the kill switch and wait until no order is open and every service has read everything."""
+    answer = httpx.put(f"{platform.url('risk')}/v1/kill-switch", timeout=5)
+    assert answer.status_code == httpx.codes.OK
+
+    def no_order_is_open() -> bool:
+        execution = platform.status("execution")
+        terminal = {"FILLED", "CANCELLED", "REJECTED", "EXPIRED"}
+        return platform.all_live() and bool(execution) and not set(execution["orders"]) - terminal
+
+    platform.wait_until(no_order_is_open, "no order open after the kill switch", 60)
+    reached = platform.status("execution")["tip"]
+    for service in SERVICES:
+        platform.wait_until(lambda service=service: platform.status(service).get("position", 0) >= reached, f"{service} at {reached}")
+    platform.wait_until(lambda: platform.status("ledger").get("archived", 0) >= reached, f"archived up to {reached}")
+
+
+def assert_everyone_agrees(platform: Platform) -> VenueView:
+    """Compare cash and positions of venue, ledger, risk, execution and strategy, to the last digit."""
+    view = asyncio.run(ask_venue(platform))
+    cash = view.balances.pop("USDT", Decimal(0))
+    venue_positions = {f"{currency}-USDT": amount for currency, amount in view.balances.items()}
+
+    def of(service: str) -> dict[str, Decimal]:
+        positions = platform.status(service)["positions"]
+        if isinstance(positions, list):
+            return {line["symbol"]: Decimal(line["quantity"]) for line in positions if Decimal(line["quantity"])}
+        return {symbol: Decimal(quantity) for symbol, quantity in positions.items() if Decimal(quantity)}
+
+    platform.wait_until(lambda: of("ledger") == venue_positions, f"ledger {of('ledger')} == venue {venue_positions}", 15)
+    ledger = platform.status("ledger")
+    assert Decimal(ledger["cash"]["USDT"]) == cash
+    assert ledger["drifting"] == []
+    assert ledger["alarms"] == {}
+    for service in ("strategy", "risk", "execution"):
+        assert of(service) == venue_positions, service
+    assert platform.status("execution")["fills"] == len(view.fills)
+    return view
