@@ -135,7 +135,14 @@ class Platform:
 
     def pid(self, name: str) -> int:
         """Return the pid of a process of the platform."""
-        return int(self.place()["processes"][name]["pid"])
+        pid = self.pid_or_none(name)
+        assert pid is not None, f"{name} does not run"
+        return pid
+
+    def pid_or_none(self, name: str) -> int | None:
+        """Return the pid of a process, or none while it does not run."""
+        pid: int | None = self.place()["processes"][name]["pid"]
+        return pid
 
     def kill(self, name: str) -> None:
         """Kill a process of the platform without warning."""
