@@ -232,7 +232,7 @@ async def test_a_second_writer_of_the_same_name_loses_the_race(tmp_path):
     first, second = make_runner(tape, tmp_path / "one"), make_runner(tape, tmp_path / "two")
     async with running(first), running(second):
         await first.observe(outside_event("a"))
-        with pytest.raises(LostRace, match="last message lies at 1, expected 0"):
+        with pytest.raises(LostRace, match="wrong last sequence: 1, expected 0"):
             await second.observe(outside_event("b"))
     assert tape.tip == 1
 

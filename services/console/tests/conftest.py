@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -30,6 +30,7 @@ from tollgate_console.supervisor.postgres_process import postgres_spec, prepare
 
 HERE = Path(__file__).parent
 PATIENCE_S = 30.0
+READY = "platform.ready"
 MIB = 1_024 * 1_024
 SIZES = StreamSizes(64 * MIB, 8 * MIB, 8 * MIB)
 
@@ -43,7 +44,7 @@ def _is_free(port: int) -> bool:
 def base_port() -> int:
     """The first of nine ports that are free, below those that the kernel gives away itself."""
     while True:
-        base = random.randrange(10_000, 30_000, 10)
+        base = 10_000 + 10 * secrets.randbelow(2_000)
         if all(_is_free(base + offset) for offset in range(10)):
             return base
 
@@ -121,7 +122,8 @@ class StandinPlatform:
 
     def start(self, *, wait: bool = True) -> "subprocess.Popen[str]":
         """Start it, and wait until every service answers."""
-        process = subprocess.Popen(
+        ready_before = self.said().count(READY)
+        process = subprocess.Popen(  # noqa: S603 - the command is the test's own
             [sys.executable, str(HERE / "standin_platform.py"), str(self.state_dir), str(self.base_port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -132,7 +134,7 @@ class StandinPlatform:
         self.processes.append(process)
         if wait:
             give_up = time.monotonic() + PATIENCE_S
-            while "platform.ready" not in self.said():
+            while self.said().count(READY) == ready_before:
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < give_up, self.said()
                 time.sleep(0.02)

@@ -124,6 +124,7 @@ class Platform:
         self.permit_epoch = 0
         self._numbers = iter(range(1, 1_000_000))
         self._permits: asyncio.Task[None] | None = None
+        self._stopping = False
         self.process: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -167,7 +168,7 @@ class Platform:
     async def _renew_permits(self) -> None:
         client = await nats.connect(self.settings.nats_url)
         try:
-            while True:
+            while not self._stopping:
                 await self.permits_on.wait()
                 permit = signed_permit(next(self._numbers), _now_us(), kill_epoch=self.permit_epoch)
                 await client.publish(permit_subject("main"), permit)
@@ -198,8 +199,10 @@ class Platform:
         if self.process is not None:
             await self.kill_9()
         if self._permits is not None:
-            self._permits.cancel()
-            await asyncio.gather(self._permits, return_exceptions=True)
+            # Not by cancelling: a cancellation that meets the end of nats-py's flush is swallowed there.
+            self._stopping = True
+            self.permits_on.set()
+            await self._permits
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until ``condition`` holds; what the process raised is raised here."""

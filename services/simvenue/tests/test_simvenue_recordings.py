@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow
+import pyarrow  # type: ignore[import-untyped]  # it has no types
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import parquet  # as above
 from websockets.asyncio.client import connect
 
 from tollgate_contracts.strategy import Side
@@ -233,7 +233,7 @@ async def test_a_recording_is_played_at_its_speed_and_says_when_it_is_over(
     """The other symbols go on, and so does the venue."""
     count = make_recording(tmp_path / "m.jsonl.gz", seconds=2, per_s=100)
     client = await start(recording=tmp_path / "m.jsonl.gz", speed=speed)
-    async with connect(f"ws://127.0.0.1:{client.port}/ws/market") as stream:
+    async with connect(f"ws://127.0.0.1:{client.port}/ws/market", close_timeout=0.1) as stream:
         await stream.send('{"type":"subscribe","symbols":["BTC-USDT"]}')
         started = asyncio.get_running_loop().time()
         market = await finished(client)

@@ -18,6 +18,9 @@ def fast_stream_broker(settings: DeskSettings, service: str) -> NatsBroker:
         nkeys_seed=str(settings.nats_seed_file) if settings.nats_seed_file else None,
         inbox_prefix=f"_INBOX_{service}",
         allow_reconnect=False,
+        # As for the tape's own connection: nats-py takes 0 for no limit.
+        max_reconnect_attempts=1,
+        reconnect_time_wait=0,
         connect_timeout=2,
         ping_interval=2,
         max_outstanding_pings=2,

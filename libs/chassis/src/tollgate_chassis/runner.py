@@ -109,6 +109,15 @@ class Runner:
         caught_up_at = (await self._tape.bounds()).last
         if self.position >= caught_up_at:
             await self._go_live(started)
+        try:
+            await self._follow(caught_up_at, started)
+        finally:
+            if self._snapshot_task:
+                await asyncio.wait({self._snapshot_task})
+        if self._snapshot_every and self.live.is_set():
+            await self._snapshots.save(self.capture())
+
+    async def _follow(self, caught_up_at: int, started: float) -> None:
         async with aclosing(self._tape.follow(self.position + 1)) as reading:
             async for batch in reading:
                 for record in batch:
@@ -117,11 +126,7 @@ class Runner:
                         await self._go_live(started)
                 self._after_batch()
                 if self._stopping.is_set():
-                    break
-        if self._snapshot_task:
-            await self._snapshot_task
-        if self._snapshot_every and self.live.is_set():
-            await self._snapshots.save(self.capture())
+                    return
 
     async def _restore(self) -> None:
         bounds = await self._tape.bounds()
@@ -161,8 +166,11 @@ class Runner:
     async def _apply(self, record: Record) -> None:
         self.position, self._last_message_id = record.sequence, record.message_id
         message = await self._read(record)
-        if message is None:
-            return
+        if message is not None:
+            await self._step(record, message)
+        await self._shell.settled(record)
+
+    async def _step(self, record: Record, message: Message) -> None:
         self.cycle_id = max(self.cycle_id, message.cycle_id)
         if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
             self._tick_off(record)
@@ -173,7 +181,6 @@ class Runner:
         if step.outputs or step.effects:
             with self.tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
                 await self._carry_out(record, message, step)
-        await self._shell.settled(record)
 
     async def _carry_out(self, record: Record, message: Message, step: Step) -> None:
         live = self.live.is_set()

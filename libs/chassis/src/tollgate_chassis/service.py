@@ -30,6 +30,7 @@ from tollgate_contracts.money import install_exact_context
 # How often a starting service looks whether the broker is there; its own HTTP answers meanwhile.
 _BROKER_RETRY_S = 0.1
 _STOP_S = 5.0
+_CANCEL_AGAIN_S = 1.0
 
 S = TypeVar("S", bound=DeskSettings)
 
@@ -93,9 +94,7 @@ class Host(Generic[S]):
         if self._runner is not None:
             self._runner.stop()
             await asyncio.wait({trading}, timeout=_STOP_S)
-        if not trading.done():
-            trading.cancel()
-            await asyncio.wait({trading})
+        await _cancel({trading})
 
     async def _follow_tape(self) -> None:
         tape = await self._connect()
@@ -163,9 +162,15 @@ async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
+        await _cancel(set(tasks))
+
+
+async def _cancel(tasks: "set[asyncio.Task[None]]") -> None:
+    """Cancel until all have ended: on Python 3.11 a cancel that meets the end of a ``wait_for`` can be lost."""
+    while tasks:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, tasks = await asyncio.wait(tasks, timeout=_CANCEL_AGAIN_S)
 
 
 def check_port_is_free(host: str, port: int) -> None:

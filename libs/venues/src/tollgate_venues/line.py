@@ -125,6 +125,11 @@ class _Connection(asyncio.Protocol):
             self._fail(f"not an HTTP answer: {error}")
             self.close()
 
+    def on_message_begin(self) -> None:
+        """Give the connection up when the parser finds an answer that nobody waits for."""
+        if self._answer is None or self._answer.done():
+            self.close()
+
     def on_body(self, part: bytes) -> None:
         """Take a part of the body, as the parser finds it."""
         self._body += part

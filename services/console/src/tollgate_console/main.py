@@ -15,6 +15,8 @@ from typer.main import get_command
 
 from tollgate_console.exits import EXIT_CODES_HELP, ConsoleError, ConsoleExit
 
+# As a shell counts it: 128 and the number of SIGINT.
+_INTERRUPTED = 130
 COMMAND_GROUP = "tollgate.commands"
 _ABOUT = (
     "Run and watch a Tollgate trading platform on this machine: one tape, five services, and a risk gate that no "
@@ -80,6 +82,9 @@ def main() -> None:
     except ConsoleError as error:
         sys.stderr.write(f"tollgate: {error.what}\n")
         sys.exit(int(error.code))
+    except KeyboardInterrupt:
+        # Before anything was started; what runs has handlers of its own.
+        sys.exit(_INTERRUPTED)
 
 
 def _nothing() -> None:

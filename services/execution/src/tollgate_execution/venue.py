@@ -160,7 +160,7 @@ class SimulatedVenue:
             try:
                 for sequence, frame in parse.parse_frames(message):
                     expected = _checked(sequence, frame, expected)
-                    if frame["type"] == "authenticated" and listening is not None:
+                    if frame.get("type") == "authenticated" and listening is not None:
                         listening.set()
                     evidence = parse.user_evidence(frame)
                     if evidence is not None:

@@ -30,6 +30,8 @@ class NotOnTape(Exception):
 class _Release:
     actor: str
     reason: str
+    generation: int
+    """The order to stop that it undoes; a newer one stands."""
     done: "asyncio.Future[None]"
 
 
@@ -88,15 +90,13 @@ class KillSwitchControl:
             raise NotOnTape("risk is not live: it has no tape to release on, or is catching up; try again")
         if self._release is not None:
             raise NotOnTape("a release is under way; look at the switch and try again")
-        release = _Release(actor, reason, asyncio.get_running_loop().create_future())
+        release = _Release(actor, reason, self._latch.generation, asyncio.get_running_loop().create_future())
         self._release = release
         self._wanted.set()
         try:
             await asyncio.wait_for(asyncio.shield(release.done), ANSWER_S)
         except TimeoutError as error:
             raise NotOnTape("the tape has not taken the release yet; look at the switch and try again") from error
-        except ProcessEnd as end:
-            raise NotOnTape(f"the tape did not take the release: {end.why}") from end
 
     async def run(self) -> None:
         """Bring onto the tape what is wanted, for ever; raises ``ProcessEnd`` when the tape cannot take it."""
@@ -122,24 +122,30 @@ class KillSwitchControl:
         self._settled.set()
 
     async def _carry_out_release(self, runner: Runner, release: _Release) -> None:
-        generation = self._latch.generation
-        kill = self._core.state.kill
         try:
-            # The file goes first: should we fall in between, the tape still says stop.
-            self._latch.forget_on_disk()
-            if kill.engaged:
-                await self._append(runner, engaged=False, epoch=kill.epoch, actor=release.actor, reason=release.reason)
-        except (ProcessEnd, OSError) as error:
-            release.done.set_exception(error if isinstance(error, ProcessEnd) else NotOnTape(str(error)))
-            if isinstance(error, ProcessEnd):
-                raise
-            return
+            await self._undo(runner, release)
+        except ProcessEnd as end:
+            release.done.set_exception(NotOnTape(f"the tape did not take the release: {end.why}"))
+            raise
+        except NotOnTape as refused:
+            release.done.set_exception(refused)
+        except OSError as error:
+            release.done.set_exception(NotOnTape(f"the latch's file cannot be removed: {error}"))
+        else:
+            release.done.set_result(None)
         finally:
             self._release = None
-        self._latch.clear(generation)
+
+    async def _undo(self, runner: Runner, release: _Release) -> None:
+        if release.generation != self._latch.generation:
+            raise NotOnTape("a newer order to stop has come")
+        # The file goes first: should we fall in between, the tape still says stop.
+        self._latch.forget_on_disk()
+        kill = self._core.state.kill
+        if kill.engaged:
+            await self._append(runner, engaged=False, epoch=kill.epoch, actor=release.actor, reason=release.reason)
+        self._latch.clear(release.generation)
         metrics.KILL_SWITCH.set(int(self.is_engaged))
-        if not release.done.done():
-            release.done.set_result(None)
 
     async def _append(self, runner: Runner, *, engaged: bool, epoch: int, actor: str, reason: str) -> None:
         """Append and wait until the core has read it back: only then does it count."""

@@ -31,14 +31,15 @@ class MemoryTape:
     ) -> int:
         """Append under the writer's prefix and return the sequence; a known id returns where it lies already.
 
-        Raises ``LostRace`` when the writer's last message is not the one at ``expected_last``.
+        Raises ``LostRace`` when the writer's last message is not the one at ``expected_last``; the broker, too,
+        looks at the race before it looks at the id.
         """
-        if message_id in self._sequence_of:
-            return self._sequence_of[message_id]
         writer = _writer_of(subject)
         last = self._last_of.get(writer, 0)
         if last != expected_last:
-            raise LostRace(f"{writer}: last message lies at {last}, expected {expected_last}")
+            raise LostRace(f"{writer}: wrong last sequence: {last}, expected {expected_last}")
+        if message_id in self._sequence_of:
+            return self._sequence_of[message_id]
         self.insert(subject, data, message_id, headers)
         return len(self._records)
 

@@ -51,6 +51,7 @@ _BROKER_HEADERS = frozenset(
         "Nats-Time-Stamp",
         "Nats-Last-Sequence",
         "Nats-Num-Pending",
+        "Nats-Expected-Stream",
         "Nats-Expected-Last-Subject-Sequence",
         "Nats-Expected-Last-Subject-Sequence-Subject",
     }
@@ -82,6 +83,10 @@ class NatsTape:
                 nkeys_seed=str(seed_file) if seed_file else None,
                 inbox_prefix=f"_INBOX_{service}".encode(),
                 allow_reconnect=False,
+                # nats-py tries the first connection again and again, whatever allow_reconnect says, and takes a limit
+                # of 0 for none: with 1 it gives up after the second failure, and there is no pause between them.
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
                 connect_timeout=2,
                 ping_interval=2,
                 max_outstanding_pings=2,
@@ -89,7 +94,7 @@ class NatsTape:
                 closed_cb=tape._note_closed,
             )
         except (OSError, nats.errors.Error, TimeoutError) as error:
-            raise TapeUnavailable(f"no connection to the broker at {url}: {error}") from error
+            raise TapeUnavailable(f"no connection to the broker at {url}: {tape._why(error)}") from error
         return tape
 
     @property

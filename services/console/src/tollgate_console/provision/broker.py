@@ -178,10 +178,9 @@ async def _provision(client: Client, wanted: dict[str, Any]) -> None:
 def stream_differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[str]:
     """Return a line for each setting of ``found`` that is not as ``wanted``; a stream may only grow."""
     lines = [
-        f"  {key}: {found.get(key)!r}, expected {value!r}"
+        f"  {key}: {_setting(found, key, value)!r}, expected {value!r}"
         for key, value in wanted.items()
-        # The server leaves out what is false or empty.
-        if key != _SIZE and (found.get(key) or value) != value
+        if key != _SIZE and _setting(found, key, value) != value
     ]
     if found.get(_SIZE, -1) < 0 or found[_SIZE] > wanted[_SIZE]:
         lines.append(f"  {_SIZE}: {found.get(_SIZE)!r}, expected at most {wanted[_SIZE]}: a stream is not made smaller")
@@ -190,6 +189,11 @@ def stream_differences(wanted: dict[str, Any], found: dict[str, Any]) -> list[st
     if "republish" not in wanted and found.get("republish"):
         lines.append(f"  republish: {found['republish']!r}, expected none")
     return lines
+
+
+def _setting(found: dict[str, Any], key: str, wanted: Any) -> Any:
+    # The server leaves out what is false, zero or empty.
+    return found.get(key, type(wanted)())
 
 
 async def _apply(client: Client, verb: str, config: dict[str, Any]) -> None:

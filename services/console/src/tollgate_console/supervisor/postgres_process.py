@@ -135,10 +135,17 @@ def _make_home(home: Path, run_as: RunAs) -> None:
 
 
 def _copy_binaries(binaries: Path, home: Path) -> Path:
-    copy = home / _INSTALLATION
+    """Copy the server and the libraries that lie beside its package, in the same places to one another."""
+    package = binaries.parents[1]
+    copy = home / "wheel" / package.name / _INSTALLATION
     if not (copy / "bin" / "postgres").exists():
-        shutil.copytree(binaries.parent, copy, symlinks=True, dirs_exist_ok=True)
-        for path in (copy, *copy.rglob("*")):
+        for source, target in (
+            (binaries.parent, copy),
+            (package.with_name(f"{package.name}.libs"), home / "wheel" / f"{package.name}.libs"),
+        ):
+            if source.is_dir():
+                shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+        for path in (home / "wheel", *(home / "wheel").rglob("*")):
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode | (0o055 if path.is_dir() or os.access(path, os.X_OK) else 0o044))
     return copy / "bin"

@@ -4,14 +4,15 @@ import asyncio
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import nats.errors
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey
 from nats.aio.client import Client
 
 from tollgate_console.provision.broker import CONSOLE
-from tollgate_console.settings import ConsoleSettings
 from tollgate_contracts.codec import UnreadableMessage, decode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.subjects import live_subject, tape_stream
@@ -29,8 +30,18 @@ _IN_FORCE = ("risk.kill_switch", "risk.mode", "marketdata.feed", "marketdata.quo
 class LiveFeed:
     """What the broker has said since it was last asked for."""
 
-    def __init__(self, settings: ConsoleSettings) -> None:
-        self._settings = settings
+    def __init__(self, url: str, seed_file: Path, desk: str) -> None:
+        self._seed_file = seed_file
+        self._desk = desk
+        # A connection that is lost is not mended but made anew.
+        self._connection: dict[str, Any] = {
+            "servers": [url],
+            "inbox_prefix": f"_INBOX_{CONSOLE}".encode(),
+            "allow_reconnect": False,
+            "connect_timeout": 2,
+            "ping_interval": 2,
+            "max_outstanding_pings": 2,
+        }
         self._waiting: list[tuple[int, bool, bytes]] = []
         self._in_force: list[bytes] = []
 
@@ -56,7 +67,6 @@ class LiveFeed:
             await asyncio.sleep(_RETRY_S)
 
     async def _listen(self) -> None:
-        settings = self._settings
         lost = asyncio.Event()
 
         async def note_loss() -> None:
@@ -64,9 +74,15 @@ class LiveFeed:
 
         # Its own logger would write over the screen.
         broker = NatsBroker(
-            **_connection(settings), name=CONSOLE, closed_cb=note_loss, error_cb=_ignore, logger=None, apply_types=False
+            **self._connection,
+            security=NatsNKey.from_file(self._seed_file),
+            name=CONSOLE,
+            closed_cb=note_loss,
+            error_cb=_ignore,
+            logger=None,
+            apply_types=False,
         )
-        subject = f"{live_subject(settings.desk)}.>"
+        subject = f"{live_subject(self._desk)}.>"
         broker.subscriber(subject, no_reply=True, decoder=_undecoded)(self._hear)
         try:
             await broker.start()
@@ -83,33 +99,20 @@ class LiveFeed:
         self._waiting.append((int(headers["Nats-Sequence"]), is_quote, body))
 
     async def _fetch_in_force(self) -> list[bytes]:
-        settings = self._settings
         client = Client()
-        await client.connect(**_connection(settings), error_cb=_ignore)
+        await client.connect(**self._connection, nkeys_seed=str(self._seed_file), error_cb=_ignore)
         try:
             inbox = client.new_inbox()
             answers = await client.subscribe(inbox)
-            subjects = [f"tape.{settings.desk}.{name}" for name in _IN_FORCE]
+            subjects = [f"tape.{self._desk}.{name}" for name in _IN_FORCE]
             request = json.dumps({"multi_last": subjects, "batch": len(subjects)}).encode()
-            await client.publish(f"$JS.API.DIRECT.GET.{tape_stream(settings.desk)}", request, reply=inbox)
+            await client.publish(f"$JS.API.DIRECT.GET.{tape_stream(self._desk)}", request, reply=inbox)
             found = []
             while "Status" not in ((answer := await answers.next_msg(timeout=_ANSWER_S)).headers or {}):
                 found.append(answer.data)
             return found
         finally:
             await client.close()
-
-
-def _connection(settings: ConsoleSettings) -> dict[str, Any]:
-    return {
-        "servers": [settings.nats_url],
-        "nkeys_seed": str(settings.nats_seed_file),
-        "inbox_prefix": f"_INBOX_{CONSOLE}".encode(),
-        "allow_reconnect": False,
-        "connect_timeout": 2,
-        "ping_interval": 2,
-        "max_outstanding_pings": 2,
-    }
 
 
 async def _ignore(_error: Exception) -> None:

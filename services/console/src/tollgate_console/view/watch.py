@@ -40,12 +40,8 @@ class Watch:
         self._plain = plain or not sys.stdout.isatty()
         self._console = Console(soft_wrap=self._plain)
         self._state = ViewState()
-        self._settings = settings.model_copy(
-            update={
-                "nats_url": platform.broker.url,
-                "nats_seed_file": (layout.secrets(CONSOLE) / NATS_SEED).resolve(),
-            }
-        )
+        self._desk = settings.desk
+        self._seed_file = layout.secrets(CONSOLE) / NATS_SEED
         self._started = asyncio.Event()
         self._feed: LiveFeed | None = None
         self._events: Events | None = None
@@ -83,7 +79,7 @@ class Watch:
         await self._started.wait()
         from tollgate_console.view.feed import LiveFeed  # noqa: PLC0415 - as above
 
-        self._feed = LiveFeed(self._settings)
+        self._feed = LiveFeed(self._platform.broker.url, self._seed_file, self._desk)
         await self._feed.run()
 
     async def _ask(self) -> None:

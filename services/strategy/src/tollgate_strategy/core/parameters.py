@@ -39,7 +39,7 @@ class Knobs(_Frozen):
     """Time constant of the fast average."""
     slow_ms: PositiveMs = 5_000
     """Time constant of the slow average."""
-    warmup_ms: Ms = 3_000
+    warmup_ms: Ms = 1_500
     """No entry until the averages are this old."""
     entry_bps: Bps = Decimal(2)
     """Enter when the fast average is this far above the slow one."""
@@ -86,7 +86,7 @@ class Knobs(_Frozen):
     def _leaves_before_it_would_enter(self) -> Self:
         if self.entry_bps + self.exit_bps == 0:
             raise ValueError(
-                "entry_bps and exit_bps are both 0, expected one above 0: it would enter and leave at once"
+                "entry_bps and exit_bps are both 0, expected one above 0: it would leave as it enters"
             )
         return self
 

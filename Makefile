@@ -1,0 +1,77 @@
+# Everything a person does with this repository. Only make and Python 3.11 or later are assumed to be there;
+# `make install` gets the rest into .venv, with the versions and hashes of uv.lock.
+
+.DEFAULT_GOAL := help
+.PHONY: help install run status test check coverage bench contracts clean
+SHELL := /bin/sh
+
+PYTHON ?= python3
+# The tool that reads uv.lock; this version is fetched with pip when there is none on the path.
+UV_VERSION := 0.13.8
+TOOLS := .tollgate-tools
+UV := $(or $(shell command -v uv 2>/dev/null),$(TOOLS)/bin/uv)
+ifeq ($(UV),$(TOOLS)/bin/uv)
+# A machine without uv has a Python, and that is the one to use rather than fetch another.
+export UV_PYTHON := $(PYTHON)
+endif
+BIN := .venv/bin
+PACKAGES := $(patsubst %/,%,$(dir $(wildcard libs/*/src/*/__init__.py services/*/src/*/__init__.py)))
+# Nobody has to activate anything, and no other project's environment is taken for ours.
+unexport VIRTUAL_ENV
+
+help: ## Say what can be made
+	@echo "Tollgate. Usage: make <target> [VARIABLE=value]"
+	@echo
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+		| while IFS='	' read -r name about; do printf '  %-10s %s\n' "$$name" "$$about"; done
+	@echo
+	@echo "  The first run gets everything it needs; 'make run' in one terminal and 'make status' in another is a start."
+
+$(TOOLS)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; name one with PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "getting uv $(UV_VERSION) into $(TOOLS)"
+	@$(PYTHON) -m venv $(TOOLS) \
+		|| { echo "this Python cannot make virtual environments; install its venv module (python3-venv)" >&2; exit 1; }
+	@printf '*\n' > $(TOOLS)/.gitignore
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+# The first time it shows what it gets; after that there is nothing to say.
+install: $(if $(findstring $(TOOLS),$(UV)),$(TOOLS)/bin/uv) ## Get everything that is needed into .venv, exactly as locked
+	@$(UV) sync --frozen $(if $(wildcard .venv/bin/tollgate),--quiet)
+
+run: install ## Start the platform and show it live; Ctrl-C stops it. REPLAY=file SPEED=n ARGS="--plain …"
+	@$(BIN)/tollgate up $(if $(REPLAY),--replay "$(REPLAY)") $(if $(SPEED),--speed $(SPEED)) $(ARGS)
+
+status: install ## Say how the running platform is. ARGS="--json"
+	@$(BIN)/tollgate status $(ARGS)
+
+test: install ## Run every test; ARGS="libs/domain -k portfolio" runs some
+	@$(BIN)/pytest -q $(ARGS)
+
+check: install ## Lint, format, types, import contracts, and the tidy tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy $(foreach package,$(PACKAGES),-p $(notdir $(package)))
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q tests/tidy
+	@$(UV) lock --check --quiet
+
+coverage: install ## Run every test, its processes too, and write build/coverage.json
+	@mkdir -p build
+	@rm -f build/.coverage*
+	@COVERAGE_FILE=$(CURDIR)/build/.coverage $(BIN)/coverage run -m pytest -q $(ARGS)
+	@$(BIN)/coverage combine --quiet --data-file=build/.coverage build
+	@$(BIN)/coverage json --quiet --data-file=build/.coverage -o build/coverage.json
+	@$(BIN)/coverage report --data-file=build/.coverage --skip-covered --sort=cover
+
+bench: install ## Measure the running platform and the cores; prints tables, writes build/bench.json
+	@mkdir -p build
+	@$(BIN)/python -m tests.bench --output build/bench.json $(ARGS)
+
+contracts: install ## Write the JSON Schemas and the AsyncAPI document anew from the code
+	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)
+
+clean: ## Remove what was built and measured; the data of a platform in .tollgate stays
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

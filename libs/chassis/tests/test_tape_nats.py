@@ -1,0 +1,187 @@
+"""The tape on a real broker: order, holes, races, loss of the connection, and what services may not do."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import nats
+import pytest
+from nats.js.api import RePublish, StreamConfig
+
+from tollgate_chassis.tape import Bounds, LostRace, NatsTape, TapeLostItsHead, TapeUnavailable
+
+SUBJECT = "tape.main.risk.mode"
+
+
+class Broker:
+    """A real server without accounts: what is tested here is the tape, not the permissions."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        config = directory / "nats.conf"
+        store = f'jetstream {{ store_dir: "{directory}/js", sync_interval: always }}'
+        config.write_text(f'listen: "127.0.0.1:-1"\n{store}\n')
+        server = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        assert server is not None
+        self.process = subprocess.Popen(  # noqa: S603 - the server from our own environment
+            [server, "-c", config, "--ports_file_dir", directory], stderr=subprocess.DEVNULL
+        )
+        ports = directory / f"nats-server_{self.process.pid}.ports"
+        while not ports.exists() or not ports.read_text().strip():
+            assert self.process.poll() is None
+        self.url: str = json.loads(ports.read_text())["nats"][0]
+
+    def kill(self) -> None:
+        """Kill it without warning."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path)
+    yield made
+    made.kill()
+
+
+async def provision(url: str, **changes: object) -> None:
+    client = await nats.connect(url)
+    config = StreamConfig(
+        name="TAPE_main",
+        subjects=["tape.main.>"],
+        allow_direct=True,
+        republish=RePublish(src="tape.main.>", dest="live.main.>"),
+        **changes,  # type: ignore[arg-type]
+    )
+    await client.jetstream().add_stream(config)
+    await client.close()
+
+
+@pytest.fixture
+async def tape(broker: Broker) -> AsyncIterator[NatsTape]:
+    await provision(broker.url)
+    connected = await NatsTape.connect(broker.url, None, "main", "risk")
+    yield connected
+    await connected.close()
+
+
+async def fill(tape: NatsTape, count: int, subject: str = SUBJECT) -> None:
+    writer = ".".join(subject.split(".")[:3])
+    last = await tape.last_of(writer)
+    for number in range(count):
+        last = await tape.append(subject, b"%d" % number, f"{subject}:{last}:{number}", last)
+
+
+async def collect(tape: NatsTape, start: int, count: int) -> list[int]:
+    found: list[int] = []
+    async with asyncio.timeout(10):
+        async for batch in tape.follow(start):
+            found += [record.sequence for record in batch]
+            if len(found) >= count:
+                return found
+    raise AssertionError("the tape ended")
+
+
+async def test_an_append_is_read_back_with_its_name_subject_and_bytes(tape):
+    sequence = await tape.append(SUBJECT, b"content", "risk:1:0", 0, {"traceparent": "00-abc"})
+    [record] = await tape.read(1, 10)
+    assert (record.sequence, record.subject, record.message_id) == (sequence, SUBJECT, "risk:1:0")
+    assert record.data == b"content"
+    assert dict(record.headers) == {"traceparent": "00-abc"}
+    assert record.stored_us > 1_700_000_000_000_000
+    assert await tape.bounds() == Bounds(1, 1)
+
+
+async def test_an_empty_tape_reads_as_nothing(tape):
+    assert await tape.read(1, 10) == []
+    assert await tape.bounds() == Bounds(1, 0)
+    assert await tape.last_of("tape.main.risk") == 0
+
+
+async def test_the_same_id_lands_once_and_says_where(tape):
+    first = await tape.append(SUBJECT, b"a", "risk:1:0", 0)
+    assert await tape.append(SUBJECT, b"a", "risk:1:0", first) == first
+    assert (await tape.bounds()).last == 1
+
+
+async def test_the_writer_whose_last_message_is_not_the_one_it_thinks_loses_the_race(tape):
+    await tape.append(SUBJECT, b"a", "risk:1:0", 0)
+    with pytest.raises(LostRace, match="wrong last sequence"):
+        await tape.append("tape.main.risk.policy", b"b", "risk:2:0", 0)
+
+
+async def test_the_race_is_per_writer_and_over_all_its_subjects(tape):
+    await tape.append("tape.main.strategy.intent.BTC-USDT", b"a", "strategy:1:0", 0)
+    first = await tape.append("tape.main.risk.decision.BTC-USDT", b"b", "risk:1:0", 0)
+    second = await tape.append("tape.main.risk.mode", b"c", "risk:2:0", first)
+    assert await tape.last_of("tape.main.risk") == second
+
+
+async def test_following_catches_up_in_batches_and_goes_on_live_in_order(tape):
+    await fill(tape, 600)
+    reading = asyncio.create_task(collect(tape, 1, 700))
+    await fill(tape, 100, "tape.main.ledger.books")
+    assert await reading == list(range(1, 701))
+
+
+async def test_a_delivery_that_never_came_is_fetched_by_sequence(tape):
+    """Two of three live deliveries are lost on their way; the reader sees the hole and fills it."""
+    lost = {2, 3}
+    deliver = tape._deliver
+
+    async def lossy(message):
+        if int(message.headers["Nats-Sequence"]) not in lost:
+            await deliver(message)
+
+    tape._deliver = lossy
+    reading = asyncio.create_task(collect(tape, 1, 4))
+    await fill(tape, 4)
+    assert await reading == [1, 2, 3, 4]
+
+
+async def test_the_last_delivery_lost_is_found_when_nothing_follows(tape):
+    async def deaf(_message):
+        pass
+
+    tape._deliver = deaf
+    reading = asyncio.create_task(collect(tape, 1, 2))
+    await fill(tape, 2)
+    assert await reading == [1, 2]
+
+
+async def test_a_tape_without_its_head_halts_the_reader(broker):
+    await provision(broker.url, max_msgs=5)
+    tape = await NatsTape.connect(broker.url, None, "main", "risk")
+    await fill(tape, 9)
+    with pytest.raises(TapeLostItsHead, match="record 1 is gone; the next on the tape is 5"):
+        await collect(tape, 1, 5)
+    await tape.close()
+
+
+async def test_a_broker_that_dies_ends_reading_and_writing(tape, broker):
+    await fill(tape, 1)
+    reading = asyncio.create_task(collect(tape, 1, 100))
+    await asyncio.sleep(0)
+    broker.kill()
+    with pytest.raises(TapeUnavailable):
+        await reading
+    with pytest.raises(TapeUnavailable):
+        await tape.append(SUBJECT, b"x", "risk:9:0", 1)
+
+
+async def test_a_broker_that_is_not_there_is_told_at_once():
+    with pytest.raises(TapeUnavailable, match=r"no connection to the broker at nats://127\.0\.0\.1:1"):
+        await NatsTape.connect("nats://127.0.0.1:1", None, "main", "risk")
+
+
+async def test_a_stream_that_was_not_provisioned_is_told_so(broker):
+    tape = await NatsTape.connect(broker.url, None, "main", "risk")
+    with pytest.raises(TapeUnavailable, match="was it provisioned"):
+        await tape.bounds()
+    await tape.close()
