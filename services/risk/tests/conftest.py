@@ -1,8 +1,10 @@
 """A desk for the gate's tests: it writes what the other services would, and steps the gate with it."""
 
 import copy
+import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +36,9 @@ from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
 from tollgate_contracts.strategy import Action, Intent, OrderType, Rationale, Side, TimeInForce
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
+
+# The rows that the gates' tables share lie beside them; in importlib mode pytest puts no folder on the path itself.
+sys.path.insert(0, str(Path(__file__).parent))
 
 START_US = 1_700_000_000_000_000
 PUBLIC_KEY = bytes(range(32))

@@ -6,6 +6,7 @@ The tape has its own connection and its own reader; docs/decisions/0004 says whe
 import logging
 
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey
 
 from tollgate_chassis.settings import DeskSettings
 
@@ -15,7 +16,7 @@ def fast_stream_broker(settings: DeskSettings, service: str) -> NatsBroker:
     return NatsBroker(
         settings.nats_url,
         name=f"{service}-faststream",
-        nkeys_seed=str(settings.nats_seed_file) if settings.nats_seed_file else None,
+        security=NatsNKey.from_file(str(settings.nats_seed_file)) if settings.nats_seed_file else None,
         inbox_prefix=f"_INBOX_{service}",
         allow_reconnect=False,
         # As for the tape's own connection: nats-py takes 0 for no limit.

@@ -8,7 +8,7 @@ class Exit(IntEnum):
 
     STOPPED = 0
     HALT = 70
-    """The tape contradicts what this service knows; a person must look before it starts again."""
+    """Starting again would change nothing, or harm, such as on a tape that is full or went back; a person must look."""
     RESTART = 75
     """The process doubts its connections or lost the race to write; start it again."""
     BAD_CONFIGURATION = 78
@@ -26,7 +26,7 @@ class ProcessEnd(Exception):
 
 
 class Halt(ProcessEnd):
-    """What is on the tape contradicts what this service has seen or done."""
+    """What this service finds or does is not to be mended by starting again."""
 
     code = Exit.HALT
 

@@ -10,21 +10,20 @@ import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore
 from tollgate_chassis.tape import Record, Tape, TapeLostItsHead, TapeWentBackwards
-from tollgate_chassis.tape.duplicates import Duplicates, Verdict
+from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_chassis.tape.writer import Writer
 from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_chassis.telemetry.tracing import Tracing
-from tollgate_contracts.codec import DeadLetter, Unreadable, UnreadableMessage, decode, encode
+from tollgate_contracts.codec import DeadLetter, encode
 from tollgate_contracts.core import Core, Step
 from tollgate_contracts.envelope import Message, Service
-from tollgate_contracts.subjects import dead_letter_subject, writer_prefix
+from tollgate_contracts.subjects import dead_letter_subject
 
 # Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
 SNAPSHOT_EVERY = 2_000
@@ -39,7 +38,8 @@ class Identity:
     run_id: str
 
 
-BuryReason = Unreadable | Literal["conflicting_duplicate", "foreign_writer"]
+class ClockAhead(Halt):
+    """This process has written a time to come: its host's clock and the broker's are not the same."""
 
 
 class OutputDiffers(Halt):
@@ -79,7 +79,7 @@ class Runner:
         self._snapshot_task: asyncio.Task[None] | None = None
         self._snapshot_at = 0
         self._last_message_id = ""
-        self._duplicates = Duplicates()
+        self._reading = Reading(identity.desk)
         self._missing: dict[str, Message] = {}
         self._stopping = asyncio.Event()
 
@@ -98,7 +98,7 @@ class Runner:
 
     def capture(self) -> Snapshot:
         """Return the state as of ``position``; call it only where the outputs up to there are appended."""
-        state = {"core": self._core.snapshot(), "duplicates": self._duplicates.snapshot(), "cycle_id": self.cycle_id}
+        state = {"core": self._core.snapshot(), "reading": self._reading.snapshot(), "cycle_id": self.cycle_id}
         return Snapshot(self.position, self._last_message_id, state)
 
     async def run(self) -> None:
@@ -148,7 +148,7 @@ class Runner:
                 "when the snapshot was taken: this is another tape"
             )
         self._core.restore(snapshot.state["core"])
-        self._duplicates.restore(snapshot.state["duplicates"])
+        self._reading.restore(snapshot.state["reading"])
         self.cycle_id = snapshot.state["cycle_id"]
         self.position, self._last_message_id = snapshot.sequence, snapshot.message_id
         self._snapshot_at = snapshot.sequence
@@ -211,25 +211,29 @@ class Runner:
 
     async def _read(self, record: Record) -> Message | None:
         """Return the record's message, or none when it must not be applied."""
-        try:
-            message = decode(record.data)
-        except UnreadableMessage as error:
-            await self._bury(record, error.reason, error.detail)
+        found = self._reading.read(record)
+        if isinstance(found, Message):
+            return found
+        if isinstance(found, Duplicate):
+            metrics.DUPLICATES.labels("duplicate").inc()
             return None
-        if not record.subject.startswith(f"{writer_prefix(self.identity.desk, message.writer)}."):
-            await self._bury(record, "foreign_writer", f"{message.writer} does not write under {record.subject}")
-            return None
-        verdict = self._duplicates.judge(message, record.data)
-        if verdict is Verdict.NEW:
-            return message
-        metrics.DUPLICATES.labels(verdict.value).inc()
-        if verdict is Verdict.CONFLICTING_DUPLICATE:
-            await self._bury(record, "conflicting_duplicate", f"{message.id} was applied before with other content")
+        await self._bury(record, found)
+        self._end_if_it_is_our_clock(found)
         return None
 
-    async def _bury(self, record: Record, reason: BuryReason, detail: str) -> None:
+    def _end_if_it_is_our_clock(self, refused: Refused) -> None:
+        # Nobody applies what we write, and we would go on as if they did.
+        ours = (self.identity.service, self.identity.run_id)
+        message = refused.misdated
+        if message is not None and self.live.is_set() and (message.writer, message.run_id) == ours:
+            raise ClockAhead(f"{message.id}: {refused.detail}, or the broker's, before starting again")
+
+    async def _bury(self, record: Record, refused: Refused) -> None:
+        reason, detail = refused.reason, refused.detail
         logger().error("tape.dead_letter", sequence=record.sequence, outcome=str(reason), detail=detail)
         metrics.DEAD_LETTERS.labels(str(reason)).inc()
+        if reason == "conflicting_duplicate":
+            metrics.DUPLICATES.labels(reason).inc()
         service = self.identity.service
         letter = DeadLetter(
             reader=service,

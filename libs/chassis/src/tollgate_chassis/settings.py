@@ -37,11 +37,17 @@ class Ports(Section):
     """Where each process listens on its host."""
 
     marketdata: Port = 8401
+    """HTTP of market data."""
     strategy: Port = 8402
+    """HTTP of the strategy."""
     risk: Port = 8403
+    """HTTP of the gate, with its kill switch."""
     execution: Port = 8404
+    """HTTP of execution, with its kill door."""
     ledger: Port = 8405
+    """HTTP of the ledger."""
     simvenue: Port = 8410
+    """REST and WebSocket of the simulated exchange."""
 
 
 class DeskSettings(BaseSettings):
@@ -52,21 +58,36 @@ class DeskSettings(BaseSettings):
     )
 
     desk: Desk = "main"
+    """Name of the desk; it is part of every subject and stream, so another name is another tape."""
     environment: Environment = "simulated"
+    """``live`` needs the policy's arming; the others are armed by themselves."""
     run_id: Identifier = "manual"
+    """Names one start of the platform in every message; ``tollgate up`` makes it."""
     symbols: tuple[Symbol, ...] = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
+    """What the desk trades: exactly five different ones."""
     venue: Identifier = "simulated"
+    """Name of the exchange in messages and approvals."""
     account: Identifier = "main"
+    """Name of the account in messages and approvals."""
     quote_currency: Currency = "USDT"
+    """The books' currency; every symbol must be quoted in it."""
     nats_url: str = "nats://127.0.0.1:4222"
+    """Where the broker listens."""
     nats_seed_file: Path | None = None
+    """File with the seed of the service's own broker key; null connects without one."""
     postgres_dsn_file: Path | None = None
+    """File with the DSN of the service's own database role; execution and ledger need it."""
     secrets_dir: Path = Path(".tollgate/secrets")
+    """Directory with the service's own secrets."""
     state_dir: Path = Path(".tollgate/state")
+    """Where the service keeps its snapshot, its high-water mark and its latch."""
     http_host: str = "127.0.0.1"
+    """Address on which every process listens."""
     ports: Ports = Ports()
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    """Least level that is written."""
     otlp_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP collector, such as ``http://127.0.0.1:4318``; null sends no spans."""
 
     @field_validator("symbols")
     @classmethod

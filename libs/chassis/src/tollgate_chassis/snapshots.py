@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from tollgate_chassis.exits import Halt
 
 # A change in the shape of the envelope around the core's state.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Raised when what lies in the state directory is no longer understood by the version before.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 # What only its owner may enter: everything here is data, keys or logs of a trading desk.
 PRIVATE_DIRECTORY = 0o700
 PRIVATE_FILE = 0o600

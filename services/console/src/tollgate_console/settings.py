@@ -21,15 +21,21 @@ class ConsoleSection(Section):
     """The ``console`` section of the file: what ``tollgate up`` starts itself."""
 
     nats_port: Port = 8420
+    """Where the broker listens for clients."""
     nats_monitor_port: Port = 8421
+    """Where the broker answers about its health."""
     postgres_port: Port = 8422
+    """Where the database listens."""
     disk_floor_mib: Annotated[int, Field(ge=0)] = _DISK_FLOOR_MIB
     """``up`` refuses to start with less free space than this."""
     log_mib_max: Annotated[int, Field(ge=1)] = _LOG_MIB
     """A log that grows beyond this is begun anew; the one before is kept beside it."""
     tape_mib_max: Annotated[int, Field(ge=1)] = StreamSizes().tape // _MIB
+    """Room for the tape; full, it takes nothing more. It may be raised later and not lowered."""
     market_mib_max: Annotated[int, Field(ge=1)] = StreamSizes().market // _MIB
+    """Room for the market frames; full, the oldest go."""
     dead_mib_max: Annotated[int, Field(ge=1)] = StreamSizes().dead // _MIB
+    """Room for dead letters; full, the oldest go."""
 
     @property
     def stream_sizes(self) -> StreamSizes:

@@ -87,8 +87,15 @@ class Sender:
                 self.ask(effect.client_order_id)
 
     def submit(self, submit: Submit) -> None:
-        """Begin the sending of an order."""
-        self._lanes.run(submit.approval.client_order_id, lambda: self._submit(submit))
+        """Begin the sending of an order, in the trace of the decision that asked for it."""
+        tracing = self._runner.tracing
+        parent = tracing.headers()
+
+        async def traced() -> None:
+            with tracing.span("execution.submit", parent, client_order_id=submit.approval.client_order_id):
+                await self._submit(submit)
+
+        self._lanes.run(submit.approval.client_order_id, traced)
 
     def ask(self, client_order_id: str) -> None:
         """Look an order up at the venue; asking while a question waits already is one question."""

@@ -46,13 +46,17 @@ class ExecutionSection(Section):
     venue_url: str | None = None
     """The private API of the venue; null for the simulated exchange on this host."""
     account_interval_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 5_000
+    """Between two account messages, which the ledger compares with the books."""
     order_notional_max: Decimal = Decimal(50_000)
     """Execution's own last cap of one order, in quote currency; risk's are tighter."""
     orders_per_s_max: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Orders sent in any second; one more is not sent and ends as ``pace.rate``."""
     concurrency_max: Annotated[int, Field(ge=1, le=256)] = 16
     """Calls to the venue under way at once."""
     approval_life_ms_max: Milliseconds = 60_000
+    """An approval that was issued to live longer than this is refused."""
     remember_ms: Milliseconds = 60_000
+    """How long past its expiry the core remembers a used approval; the journal remembers it for ever."""
     watch: WatchSection = WatchSection()
 
     @field_validator("order_notional_max", mode="before")

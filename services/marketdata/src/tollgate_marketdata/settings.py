@@ -17,6 +17,7 @@ class MarketDataSection(Section):
     stale_after_ms: Annotated[int, Field(ge=500, le=60_000)] = 3_000
     """The feed is STALE after this long without any frame; the venue's heartbeat comes each second."""
     metadata_interval_s: Annotated[int, Field(ge=1, le=3_600)] = 30
+    """Between two questions for the instruments' metadata, seconds."""
     venue_url: str | None = None
     """Null: the simulated exchange on this host."""
 

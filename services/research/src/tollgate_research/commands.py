@@ -51,7 +51,7 @@ def replay(
     console.print(table)
     console.print(f"{report.records} records, {report.records / took_s:,.0f} a second")
     for name, count in (
-        ("unreadable", report.unreadable),
+        ("refused by every reader", report.refused),
         ("duplicates", report.duplicates),
         ("cut off at the tape's end", report.tail),
         ("market messages without recorded frames", report.unrecorded_market),

@@ -1,7 +1,7 @@
 """A recorded run in one file: the tape, and the market frames that market data was told.
 
-Gzipped JSON lines. The first line is ``{"format": "tollgate-run/1", "desk": ...}``; each further line is a tape
-record ``{"sequence", "subject", "id", "data"}`` or a message of the MARKET stream ``{"market", "data"}``. ``data``
+Gzipped JSON lines. The first line is ``{"format": "tollgate-run/2", "desk": ...}``; each further line is a tape
+record ``{"sequence", "subject", "id", "stored_us", "data"}`` or a message of the MARKET stream ``{"market", "data"}``. ``data``
 is the message's exact text; bytes that are no UTF-8 stand as ``data_base64`` instead.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tollgate_chassis.tape import Record
 
-FORMAT = "tollgate-run/1"
+FORMAT = "tollgate-run/2"
 
 
 class BadRecording(ValueError):
@@ -48,7 +48,7 @@ class RunWriter:
         """Write tape records, in order."""
         for record in records:
             place = {"sequence": record.sequence, "subject": record.subject, "id": record.message_id}
-            self._line({**place, **_data(record.data)})
+            self._line({**place, "stored_us": record.stored_us, **_data(record.data)})
 
     def market(self, number: int, data: bytes) -> None:
         """Write one message of the MARKET stream."""
@@ -100,7 +100,10 @@ def _desk(path: Path, content: dict[str, Any]) -> str:
 def _record(path: Path, number: int, content: dict[str, Any], expected: int) -> Record:
     if content["sequence"] != expected:
         raise BadRecording(f"{path} line {number}: tape sequence {content['sequence']}, expected {expected}")
-    return Record(expected, content["subject"], content["id"], _bytes(content), headers={}, stored_us=0)
+    stored_us = content["stored_us"]
+    if type(stored_us) is not int:
+        raise BadRecording(f"{path} line {number}: stored_us {stored_us!r}, expected microseconds")
+    return Record(expected, content["subject"], content["id"], _bytes(content), headers={}, stored_us=stored_us)
 
 
 def _data(data: bytes) -> dict[str, str]:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from tollgate_chassis.tape import Record
-from tollgate_chassis.tape.duplicates import Duplicates, Verdict
-from tollgate_contracts.codec import UnreadableMessage, decode, encode
+from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
+from tollgate_contracts.codec import encode
 from tollgate_contracts.core import Core
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.market import Frames, StartFrame
 from tollgate_contracts.risk import Decision
-from tollgate_contracts.subjects import writer_prefix
 from tollgate_marketdata.core import FeedCore
 from tollgate_research.cores import fresh_cores
 from tollgate_research.recording import Run
@@ -58,7 +57,8 @@ class Report:
     """Outside events by service."""
     compared: Counter[str] = field(default_factory=Counter)
     """Outputs that were written again and are equal, by service."""
-    unreadable: int = 0
+    refused: int = 0
+    """Records that no reader applied, and that lie among the dead letters."""
     duplicates: int = 0
     tail: int = 0
     """Outputs that the tape's end cut off: their cause is recorded, they are not."""
@@ -78,9 +78,8 @@ class Replay:
 
     def __init__(self, desk: str) -> None:
         self.report = Report()
-        self._desk = desk
         self._cores: dict[str, Core] = fresh_cores()
-        self._duplicates = Duplicates()
+        self._reading = Reading(desk)
         self._expected: dict[str, tuple[int, Message]] = {}
         self._last_output_of: dict[str, int] = {}
         self._signatures = Signatures()
@@ -115,15 +114,11 @@ class Replay:
 
     def _read(self, record: Record) -> Message | None:
         """Return what every reader applied, by the reader's own rules."""
-        try:
-            message = decode(record.data)
-        except UnreadableMessage:
-            self.report.unreadable += 1
+        message = self._reading.read(record)
+        if isinstance(message, Refused):
+            self.report.refused += 1
             return None
-        if not record.subject.startswith(f"{writer_prefix(self._desk, message.writer)}."):
-            self.report.unreadable += 1
-            return None
-        if self._duplicates.judge(message, record.data) is not Verdict.NEW:
+        if isinstance(message, Duplicate):
             self.report.duplicates += 1
             return None
         self._signatures.learn(message)

@@ -37,7 +37,7 @@ _TELL_AFTER_S = 0.005
 class RiskShell(Shell):
     """Signs what the core approves, and holds the lease without which execution sends nothing."""
 
-    span_name = "risk.decide"
+    span_name = "risk.pre_trade"
 
     def __init__(
         self, settings: RiskSettings, core: RiskCore, control: KillSwitchControl, decisions: DecisionLog, signer: Signer

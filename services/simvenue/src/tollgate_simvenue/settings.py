@@ -41,12 +41,19 @@ class InstrumentLine(Section):
     """One instrument: its metadata and where the generator starts its price."""
 
     symbol: Symbol
+    """``BASE-QUOTE``."""
     tick: Price
+    """Smallest price step, in quote currency."""
     step: Quantity
+    """Smallest quantity step, in base currency."""
     min_quantity: Quantity
+    """In base currency."""
     min_notional: NonNegative
+    """Smallest price times quantity, in quote currency."""
     start_price: Price
+    """Where a generated price begins."""
     status: InstrumentStatus = InstrumentStatus.OPEN
+    """Orders are taken only while OPEN."""
 
     @model_validator(mode="after")
     def _fits_the_grid(self) -> "InstrumentLine":
@@ -94,9 +101,11 @@ class GeneratorSection(Section):
     noise_bps: NonNegative = Decimal("1.5")
     """Standard deviation of the price over one second, without the drift."""
     spread_bps: NonNegative = Decimal(1)
+    """Between best bid and best ask."""
     levels: Annotated[int, Field(ge=1, le=50)] = 10
     """Book levels on each side."""
     level_spacing_bps: Quantity = Decimal(2)
+    """Between two levels of the book."""
     top_notional: Quantity = Decimal(20_000)
     """About what stands at the best price, in quote currency; half to one and a half times it."""
     trade_every: Annotated[int, Field(ge=2)] = 5
@@ -107,23 +116,32 @@ class SimvenueSection(Section):
     """The section ``simvenue``."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
+    """Of the generated markets: the same seed makes the same events."""
     quotes_per_s: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Quote changes a second, all generated symbols together."""
     generator: GeneratorSection = GeneratorSection()
     recording: Path | None = None
+    """A recorded market to play instead of one generated symbol; null generates all."""
     recording_symbol: Symbol = "BTC-USDT"
+    """As which symbol the recording is played."""
     recording_from_us: TimeUs | None = None
     """Leave out what was recorded before this; the book that it led to is kept."""
     recording_until_us: TimeUs | None = None
+    """Leave out what was recorded from this on."""
     speed: NonNegative = Decimal(1)
     """1 plays a recording as fast as it was recorded, 10 ten times as fast, 0 as fast as possible."""
     recording_waits: bool = True
     """Start the recording with the first market subscriber, so that nobody misses its beginning."""
     opening_balances: dict[Currency, NonNegative] = {"USDT": Decimal(100_000)}
+    """By currency; used once, for a new state directory."""
     maker_fee_bps: Amount = Decimal(10)
+    """Of the trade's notional; below zero is a rebate."""
     taker_fee_bps: Amount = Decimal(20)
+    """Of the trade's notional; below zero is a rebate."""
     candle_interval_ms: Annotated[int, Field(ge=100)] = 60_000
+    """Length of a candle, by the wall clock."""
     orders_per_s_max: Annotated[int, Field(ge=1)] = 1_000
+    """Private requests beyond this are answered with 429."""
     instruments: Annotated[tuple[InstrumentLine, ...], Field(min_length=1, max_length=64)] = (
         _line("BTC-USDT", "0.01", "0.00001", "60000"),
         _line("ETH-USDT", "0.01", "0.0001", "3000"),
@@ -131,6 +149,7 @@ class SimvenueSection(Section):
         _line("XRP-USDT", "0.0001", "0.1", "0.6"),
         _line("AVAX-USDT", "0.01", "0.01", "30"),
     )
+    """What the exchange trades; each of the desk's symbols needs a line."""
 
     @model_validator(mode="after")
     def _instruments_are_one_table(self) -> "SimvenueSection":

@@ -1,12 +1,22 @@
 """The tape: one totally ordered, durable log per desk, and how it is read and written.
 
 ``records`` names what lies on it, ``nats`` is the broker's, ``memory`` the same in memory for tests, replay and
-backtest, ``writer`` appends for one service, ``duplicates`` remembers what was already applied.
+backtest, ``writer`` appends for one service, ``reading`` says what is applied of what lies there, ``duplicates``
+remembers what was.
 """
 
 from tollgate_chassis.tape.memory import MemoryTape
 from tollgate_chassis.tape.nats import NatsTape
-from tollgate_chassis.tape.records import Bounds, LostRace, Record, TapeLostItsHead, TapeUnavailable, TapeWentBackwards
+from tollgate_chassis.tape.records import (
+    Bounds,
+    LostRace,
+    Record,
+    TapeFull,
+    TapeLostItsHead,
+    TapeUnavailable,
+    TapeWentBackwards,
+    TooLarge,
+)
 
 Tape = MemoryTape | NatsTape
 
@@ -17,7 +27,9 @@ __all__ = [
     "NatsTape",
     "Record",
     "Tape",
+    "TapeFull",
     "TapeLostItsHead",
     "TapeUnavailable",
     "TapeWentBackwards",
+    "TooLarge",
 ]

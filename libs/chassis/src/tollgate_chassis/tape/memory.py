@@ -43,10 +43,12 @@ class MemoryTape:
         self.insert(subject, data, message_id, headers)
         return len(self._records)
 
-    def insert(self, subject: str, data: bytes, message_id: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
+    def insert(
+        self, subject: str, data: bytes, message_id: str, headers: Mapping[str, str] = NO_HEADERS, stored_us: int = 0
+    ) -> None:
         """Put a record at the end without any check, as a recording is loaded."""
         sequence = len(self._records) + 1
-        self._records.append(Record(sequence, subject, message_id, data, headers, stored_us=0))
+        self._records.append(Record(sequence, subject, message_id, data, headers, stored_us))
         self._sequence_of[message_id] = sequence
         self._last_of[_writer_of(subject)] = sequence
         self._grown.set()

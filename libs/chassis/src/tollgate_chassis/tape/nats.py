@@ -27,8 +27,10 @@ from tollgate_chassis.tape.records import (
     Bounds,
     LostRace,
     Record,
+    TapeFull,
     TapeLostItsHead,
     TapeUnavailable,
+    TooLarge,
 )
 from tollgate_contracts.subjects import live_subject, market_stream, market_subject, tape_stream
 
@@ -42,6 +44,9 @@ ANSWER_S = 2.0
 # Deliveries kept while the reader is busy; older ones are dropped and fetched again by sequence.
 DELIVERIES_MAX = 8_192
 _WRONG_LAST_SEQUENCE = 10071
+_TOO_LARGE = 10054
+# The account's limit, the server's memory and storage, and the stream's own limit or a disk that takes no more.
+_NO_ROOM = frozenset({10002, 10023, 10047, 10077})
 _BROKER_HEADERS = frozenset(
     {
         "Nats-Msg-Id",
@@ -119,8 +124,9 @@ class NatsTape:
     ) -> int:
         """Append under the writer's prefix and return the sequence, once the broker has it on disk.
 
-        Raises ``LostRace`` when the writer's last message is not the one at ``expected_last``, and
-        ``TapeUnavailable`` when the outcome is not known.
+        Raises ``LostRace`` when the writer's last message is not the one at ``expected_last``, ``TapeFull`` when
+        the broker has no room, ``TooLarge`` when it takes no message of this size, and ``TapeUnavailable`` when the
+        outcome is not known.
         """
         writer = ".".join(subject.split(".", 3)[:3])
         acknowledgement = await self._publish(
@@ -152,9 +158,17 @@ class NatsTape:
         refusal = content.get("error")
         if refusal is None:
             return int(content["seq"])
+        why = refusal.get("description", refusal)
         if refusal.get("err_code") == _WRONG_LAST_SEQUENCE:
-            raise LostRace(f"append to {subject}: {refusal['description']}")
-        raise TapeUnavailable(f"append to {subject}: the broker refused: {refusal.get('description', refusal)}")
+            raise LostRace(f"append to {subject}: {why}")
+        if refusal.get("err_code") == _TOO_LARGE:
+            raise TooLarge(f"append to {subject}: {len(data)} bytes: {why}")
+        if refusal.get("err_code") in _NO_ROOM:
+            raise TapeFull(
+                f"append to {subject}: the broker has no room ({why}); nothing is lost, and nothing is traded until "
+                "there is: raise console.tape_mib_max, or free space on the broker's disk, and start again"
+            )
+        raise TapeUnavailable(f"append to {subject}: the broker refused: {why}")
 
     async def follow(self, start: int) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records from ``start`` on, gap-free, for ever.

@@ -19,7 +19,8 @@ class Record:
     data: bytes
     headers: Mapping[str, str]
     stored_us: int
-    """The broker's time of storing, microseconds UTC; for measuring, never for deciding."""
+    """The broker's time of storing, microseconds UTC, 0 where the tape has no clock; it is measured with, and tells
+    a writer's wrong clock, and nothing is decided by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,14 @@ class LostRace(Restart):
 
 class TapeUnavailable(Restart):
     """The broker did not answer in time, or the connection is gone; the outcome of an append is not known."""
+
+
+class TapeFull(Halt):
+    """The broker has no room for another message; nothing that is on the tape is lost."""
+
+
+class TooLarge(Halt):
+    """This process wants to write a message that no reader would take; it would want so again."""
 
 
 class TapeWentBackwards(Halt):

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 
 from tollgate_chassis.tape import Tape
-from tollgate_chassis.tape.records import NO_HEADERS
-from tollgate_contracts.codec import encode
+from tollgate_chassis.tape.records import NO_HEADERS, TooLarge
+from tollgate_contracts.codec import MESSAGE_BYTES_MAX, encode
 from tollgate_contracts.envelope import Message, Service
 from tollgate_contracts.subjects import tape_subject, writer_prefix
 
@@ -28,8 +28,14 @@ class Writer:
         self._last = await self._tape.last_of(self._prefix)
 
     async def append(self, message: Message, headers: Mapping[str, str] = NO_HEADERS) -> int:
-        """Append and return the sequence; raises ``LostRace`` or ``TapeUnavailable``."""
+        """Append and return the sequence; raises ``LostRace``, ``TapeFull``, ``TooLarge`` or ``TapeUnavailable``."""
+        data = encode(message)
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise TooLarge(
+                f"{message.id} is a {message.kind} of {len(data)} bytes, at most {MESSAGE_BYTES_MAX} are read; this is a "
+                "defect of this service, and it stays down until it is mended"
+            )
         async with self._turn:
-            sequence = await self._tape.append(tape_subject(message), encode(message), message.id, self._last, headers)
+            sequence = await self._tape.append(tape_subject(message), data, message.id, self._last, headers)
             self._last = max(self._last, sequence)
             return sequence

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -21,6 +20,9 @@ class Tracing:
     def __init__(self, service: str, run_id: str, endpoint: str | None) -> None:
         self._provider: TracerProvider | None = None
         if endpoint:
+            # A tenth of a second of importing that a service without an endpoint need not wait for.
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - as above
+
             resource = Resource.create({"service.name": f"tollgate-{service}", "service.instance.id": run_id})
             self._provider = TracerProvider(resource=resource)
             self._provider.add_span_processor(

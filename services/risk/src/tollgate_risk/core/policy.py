@@ -29,6 +29,7 @@ class Arming(Value):
     """Whether a live desk may trade; a simulated or paper desk is armed by itself."""
 
     live_trading: bool
+    """Must be true on a live desk."""
     acknowledgement: Text
     """``LIVE_ACKNOWLEDGEMENT`` on a live desk; not read on any other."""
 
@@ -48,6 +49,7 @@ class Universe(Value):
     """What may be traded."""
 
     allowed: Annotated[tuple[Symbol, ...], Field(min_length=1, max_length=64)]
+    """The symbols that may be traded; a part of the desk's."""
     excluded: Annotated[tuple[Symbol, ...], Field(max_length=64)]
     """Taken out for now: no entries; what is held may still be sold."""
 
@@ -79,11 +81,17 @@ class Limits(Value):
     """Caps in quote currency and in numbers of orders; orders that work or are UNKNOWN count in full."""
 
     order_notional: Quantity
+    """One order."""
     position_notional: Quantity
+    """One symbol's position with its working orders."""
     gross_exposure: Quantity
+    """All positions with their working orders."""
     open_orders: Count
+    """Orders that are open at once."""
     open_orders_symbol: Count
+    """The same within one symbol."""
     orders_per_cycle: Count
+    """Orders approved within one cycle of the clock that are not reducing."""
     reducing_orders_per_cycle: Count
     """The same for orders that make a position smaller, which have their own allowance."""
 
@@ -121,6 +129,7 @@ class PolicyRules(Value):
     revision: Annotated[int, Field(ge=1)]
     """Raised by the operator to put a policy in force anew, such as after a mode that the gate took by itself."""
     mode: TradingMode
+    """NORMAL lets through what passes the gates, REDUCE_ONLY only what makes a position smaller, OBSERVE_ONLY nothing."""
     approval_life_ms: Annotated[int, Field(ge=1, le=60_000)]
     """How long execution may act upon an approval."""
     arming: Arming

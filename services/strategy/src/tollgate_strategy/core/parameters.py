@@ -24,6 +24,7 @@ class Tier(_Frozen):
     """How much is bought at which strength of the signal."""
 
     name: Identifier
+    """Stands in the intent's rationale."""
     above_entry_bps: Bps
     """The tier applies from this far above the entry threshold."""
     multiple: Annotated[Quantity, Field(le=100)]
@@ -50,14 +51,17 @@ class Knobs(_Frozen):
     take_profit_bps: Bps = Decimal(60)
     """Leave when the bid is this far above the average cost."""
     max_hold_ms: PositiveMs = 30_000
+    """Leave when the position is this old."""
     cooldown_ms: Ms = 2_000
     """After a position is closed, before the next entry in the symbol."""
     rejection_backoff_ms: PositiveMs = 1_000
     """After a rejection or refusal, before the next intent in the symbol."""
     intent_life_ms: PositiveMs = 2_000
+    """How long risk and execution may act upon an intent."""
     slippage_bps: Annotated[NonNegative, Field(le=1_000)] = Decimal(10)
     """How far beyond the touch an order may trade."""
     target_notional: Quantity = Decimal(1_000)
+    """What an entry buys before its tier's multiple."""
     order_notional_max: Quantity = Decimal(4_000)
     """A larger position is sold in slices of this size; keep it at or below risk's cap for one order."""
     cash_share_max: Annotated[Quantity, Field(le=1)] = Decimal("0.2")
@@ -85,9 +89,7 @@ class Knobs(_Frozen):
     @model_validator(mode="after")
     def _leaves_before_it_would_enter(self) -> Self:
         if self.entry_bps + self.exit_bps == 0:
-            raise ValueError(
-                "entry_bps and exit_bps are both 0, expected one above 0: it would leave as it enters"
-            )
+            raise ValueError("entry_bps and exit_bps are both 0, expected one above 0: it would leave as it enters")
         return self
 
 
