@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tollgate_execution.venue import SimulatedVenue, VenueKey
 from tollgate_venues.evidence import FillEvidence
 
@@ -77,7 +78,7 @@ class Platform:
             self.process = subprocess.Popen(
                 self.command(), cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT
             )
-        self.wait_until(lambda: self.all_live(), "every service live", START_S)
+        self.wait_until(self.all_live, "every service live", START_S)
 
     def stop(self) -> int:
         """Stop as Ctrl-C does and return the exit code."""
@@ -195,7 +196,9 @@ class VenueView:
 async def ask_venue(platform: Platform) -> VenueView:
     """Ask the exchange with execution's own key."""
     secrets = platform.state / "secrets" / "execution"
-    key = VenueKey((secrets / "venue_api_key").read_text().strip(), (secrets / "venue_api_secret").read_text().strip().encode())
+    key = VenueKey(
+        (secrets / "venue_api_key").read_text().strip(), (secrets / "venue_api_secret").read_text().strip().encode()
+    )
     venue = SimulatedVenue(platform.url("simvenue"), key)
     try:
         account = await venue.account()
@@ -221,7 +224,9 @@ def settle(platform: Platform) -> None:
     platform.wait_until(no_order_is_open, "no order open after the kill switch", 60)
     reached = platform.status("execution")["tip"]
     for service in SERVICES:
-        platform.wait_until(lambda service=service: platform.status(service).get("position", 0) >= reached, f"{service} at {reached}")
+        platform.wait_until(
+            lambda service=service: platform.status(service).get("position", 0) >= reached, f"{service} at {reached}"
+        )
     platform.wait_until(lambda: platform.status("ledger").get("archived", 0) >= reached, f"archived up to {reached}")
 
 
@@ -237,7 +242,9 @@ def assert_everyone_agrees(platform: Platform) -> VenueView:
             return {line["symbol"]: Decimal(line["quantity"]) for line in positions if Decimal(line["quantity"])}
         return {symbol: Decimal(quantity) for symbol, quantity in positions.items() if Decimal(quantity)}
 
-    platform.wait_until(lambda: of("ledger") == venue_positions, f"ledger {of('ledger')} == venue {venue_positions}", 15)
+    platform.wait_until(
+        lambda: of("ledger") == venue_positions, f"ledger {of('ledger')} == venue {venue_positions}", 15
+    )
     ledger = platform.status("ledger")
     assert Decimal(ledger["cash"]["USDT"]) == cash
     assert ledger["drifting"] == []

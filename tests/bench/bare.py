@@ -15,11 +15,11 @@ from pathlib import Path
 import asyncpg
 import httpx
 import nats
+
 from tests.bench.bare_programs import DESK, ROLES, VARIABLE, Chain
 from tests.bench.desk import SETTLE_S, read
 from tests.bench.segments import Segment, Shape, Way
 from tests.conftest import ROOT, free_base_port
-
 from tollgate_chassis.tape import NatsTape
 from tollgate_console.layout import Layout, write_private
 from tollgate_console.provision.broker import BrokerPlace, StreamSizes, render_config, stream_configs
@@ -139,7 +139,7 @@ async def run_chain(place: Ground, quotes_per_s: int, shape: Shape, seconds: flo
     try:
         for role in ROLES:
             command = [sys.executable, "-m", "tests.bench.bare_programs", role]
-            processes.append(subprocess.Popen(command, cwd=ROOT, env=environment))
+            processes.append(subprocess.Popen(command, cwd=ROOT, env=environment))  # noqa: ASYNC220 - nothing else runs in this loop
             # The venue listens before anyone calls, and the readers read before anyone writes.
             await asyncio.sleep(_START_S / len(ROLES))
         await asyncio.sleep(SETTLE_S)

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
+
 from tests.bench.results import median
 from tests.bench.segments import Segment, Shape, Way
 from tests.conftest import Platform
-
 from tollgate_chassis.tape import NatsTape, Record
 from tollgate_contracts.codec import decode
 from tollgate_contracts.envelope import Message
@@ -87,7 +87,7 @@ async def _measure(platform: Platform, seconds: float) -> tuple[Segment, Shape]:
         quoted = (line.venue_ts_us, cause[1].ts_us, cause[0].stored_us)
         stored = (record.stored_us, decisions[message.id].stored_us)
         ways.append(Way((*quoted, *stored, *row, received[message.client_order_id])))
-    return Segment(ways, len(records) / seconds), _shape([each for each in messages.values()])
+    return Segment(ways, len(records) / seconds), _shape(list(messages.values()))
 
 
 def _shape(messages: list[tuple[Record, Message]]) -> Shape:
@@ -102,7 +102,9 @@ def _shape(messages: list[tuple[Record, Message]]) -> Shape:
 async def connect(platform: Platform) -> NatsTape:
     """Connect to the platform's tape with the console's read-only key."""
     seed = platform.state / "secrets" / "console" / "nats_seed"
-    return await NatsTape.connect(f"nats://127.0.0.1:{platform.port('nats')}", seed, platform.place()["desk"], "console")
+    return await NatsTape.connect(
+        f"nats://127.0.0.1:{platform.port('nats')}", seed, platform.place()["desk"], "console"
+    )
 
 
 async def read(tape: NatsTape, first: int) -> list[Record]:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+
 from tests.conftest import BUSY, SERVICES, Platform, assert_everyone_agrees, settle
+from tollgate_contracts.codec import decode
 from tollgate_contracts.execution import Fill, Order, OrderState, Report, ReportStatus
 from tollgate_research.recording import Run, load
 from tollgate_research.replay import Replay
-from tollgate_contracts.codec import decode
 
 pytestmark = pytest.mark.platform
 VICTIMS = (*SERVICES, "nats", "postgres")
@@ -51,7 +52,7 @@ def kill_and_wait_for_fills(desk: Platform, victim: str) -> float:
     began = time.monotonic()
     desk.kill(victim)
     desk.wait_until(lambda: desk.pid_or_none(victim) not in {None, before}, f"{victim} started again", RECOVERY_S)
-    desk.wait_until(lambda: desk.all_live(), f"all live after {victim} was killed", RECOVERY_S)
+    desk.wait_until(desk.all_live, f"all live after {victim} was killed", RECOVERY_S)
     desk.wait_until(lambda: desk.fills() > fills, f"fills after {victim} was killed", RECOVERY_S)
     return time.monotonic() - began
 

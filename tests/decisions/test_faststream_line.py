@@ -4,6 +4,7 @@ When one of these fails after an upgrade, the reason is gone and the decision ca
 """
 
 import asyncio
+import json
 import os
 import shutil
 import signal
@@ -30,7 +31,6 @@ def broker_url(tmp_path: Path) -> Iterator[str]:
     ports = tmp_path / f"nats-server_{process.pid}.ports"
     while not ports.exists() or not ports.read_text().strip():
         assert process.poll() is None
-    import json
 
     yield json.loads(ports.read_text())["nats"][0]
     process.send_signal(signal.SIGTERM)

@@ -22,6 +22,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+
 from tollgate_chassis.settings import DeskSettings
 from tollgate_console.settings import ConsoleSection
 from tollgate_contracts.money import plain
@@ -104,7 +105,7 @@ def meaning_of(model: type[BaseModel], name: str, annotation: Any) -> str:
     explained = docstrings(model).get(name)
     if explained is None and model in EXPLAINED_BY:
         other, ours, theirs = EXPLAINED_BY[model]
-        explained = docstrings(other).get(name.removesuffix(ours) + theirs if name.endswith(ours) else name)
+        explained = docstrings(other).get(name.replace(ours, theirs))
     if explained is None and (nested := nested_model(annotation)):
         explained = inspect.getdoc(nested)
     if not explained:
@@ -136,7 +137,8 @@ def bounds(metadata: tuple[Any, ...]) -> str:
             words.append(f"at least {constraint.min_length}")
         if isinstance(constraint, annotated_types.MaxLen):
             words.append(f"at most {constraint.max_length}")
-    return ", ".join(words)
+    # An amount that must be above zero need not also be told that it may be zero.
+    return ", ".join(word for word in words if not (word == "≥ 0" and any(one.startswith("> ") for one in words)))
 
 
 def type_words(annotation: Any) -> str:
@@ -185,7 +187,11 @@ def _plain(value: Any) -> Any:
 
 
 def keys_of(
-    model: type[BaseModel], path: tuple[str, ...] = (), *, defaults: BaseModel | None = None, skip: frozenset[str] = frozenset()
+    model: type[BaseModel],
+    path: tuple[str, ...] = (),
+    *,
+    defaults: BaseModel | None = None,
+    skip: frozenset[str] = frozenset(),
 ) -> Iterator[Key]:
     """Yield the keys of a model, those of a nested one in its place, and those of a list's entries after the list."""
     hints = typing.get_type_hints(model, include_extras=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from tests.conftest import BUSY, Platform, assert_everyone_agrees, recorded_market, settle
 
 pytestmark = pytest.mark.platform

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
+
 from tests.conftest import Platform
 from tollgate_chassis.tape import NatsTape
 from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN, Approval, SignedText
@@ -67,13 +68,18 @@ def forgeries(genuine: Decision) -> dict[str, tuple[SignedText, str]]:
     far = compact(json.loads(signed.text) | {"client_order_id": FRESH_ID, "expires_us": 4_000_000_000_000_000})
     own_key = stranger.sign(APPROVAL_DOMAIN + far.encode()).signature.hex()
     permit_tag = stranger.sign(PERMIT_DOMAIN + far.encode()).signature.hex()
-    found = {f"altered {field}": (altered(genuine, field), "approval.bad_signature") for field in Approval.model_fields}
+    bad = "approval.bad_signature"
+
+    def of_far(signature: str, key_id: str = signed.key_id) -> SignedText:
+        return SignedText(text=far, signature=signature, key_id=key_id)
+
+    found = {f"altered {field}": (altered(genuine, field), bad) for field in Approval.model_fields}
     return found | {
-        "signed by a stranger": (SignedText(text=far, signature=own_key, key_id=signed.key_id), "approval.bad_signature"),
-        "signed as a permit": (SignedText(text=far, signature=permit_tag, key_id=signed.key_id), "approval.bad_signature"),
-        "of an unknown key": (SignedText(text=far, signature=own_key, key_id="0" * 16), "approval.unknown_key"),
-        "with no signature": (SignedText(text=far, signature="0" * 128, key_id=signed.key_id), "approval.bad_signature"),
-        "cut short": (signed.model_copy(update={"text": signed.text[:-1]}), "approval.bad_signature"),
+        "signed by a stranger": (of_far(own_key), bad),
+        "signed as a permit": (of_far(permit_tag), bad),
+        "of an unknown key": (of_far(own_key, "0" * 16), "approval.unknown_key"),
+        "with no signature": (of_far("0" * 128), bad),
+        "cut short": (signed.model_copy(update={"text": signed.text[:-1]}), bad),
         "genuine and used before": (signed, "approval.reused"),
     }
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tollgate_chassis.runner import Identity, OutputDiffers, Runner
+from tollgate_chassis.runner import ClockAhead, Identity, OutputDiffers, Runner
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
-from tollgate_chassis.tape import LostRace, MemoryTape, TapeWentBackwards
+from tollgate_chassis.tape import LostRace, MemoryTape, TapeWentBackwards, TooLarge
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import DeadLetter, decode, encode
+from tollgate_contracts.config import Config
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.ledger import Drift
@@ -175,6 +176,14 @@ async def test_recovery_starts_from_the_snapshot_and_not_from_the_beginning(tmp_
     assert (await drifts(tape))[-1][1] == "10"
 
 
+async def test_a_service_that_was_stopped_on_an_empty_tape_starts_again(tmp_path):
+    tape = MemoryTape()
+    for _ in range(2):
+        async with running(make_runner(tape, tmp_path)):
+            pass
+    assert tape.tip == 0
+
+
 async def test_code_that_writes_something_else_for_the_same_cause_halts(tmp_path):
     tape = KilledTape()
     for number in (1, 2):
@@ -306,3 +315,56 @@ async def test_effects_in_recovery_are_told_that_they_are_old(tmp_path):
     async with running(runner):
         await drained(tape, runner)
     assert shell.said[0] == ("carry_out", 1, False)
+
+
+def ahead_of_time(run_id: str) -> Drift:
+    return Drift(
+        id=f"ledger:{run_id}:ahead", desk="main", run_id=run_id, ts_us=4_000_000_000_000_000, cause=None, cycle_id=0,
+        currency="USDT", books=Decimal(0), venue=Decimal(0), difference=Decimal(0),
+    )  # fmt: skip
+
+
+async def test_a_time_to_come_is_a_dead_letter_and_the_tapes_time_stays(tmp_path):
+    """Somebody wrote under our name; it was not this process, and this process goes on."""
+    tape = MemoryTape()
+    message = ahead_of_time("another")
+    tape.insert(tape_subject(message), encode(message), message.id, stored_us=1_800_000_000_000_000)
+    put_clock(tape, 2)
+    runner = make_runner(tape, tmp_path)
+    async with running(runner):
+        put_clock(tape, 3)
+        await drained(tape, runner)
+    assert len(await drifts(tape)) == 5
+    [(_, message_id, letter)] = tape.dead_letters
+    assert message_id == "ledger:1"
+    assert "ahead of the broker's clock" in DeadLetter.model_validate_json(letter).detail
+
+
+async def test_a_process_that_writes_ahead_of_time_halts_and_can_be_started_again(tmp_path):
+    tape = MemoryTape()
+    runner = make_runner(tape, tmp_path)
+    task = asyncio.create_task(run_into(runner))
+    await runner.live.wait()
+    message = ahead_of_time("r1")
+    tape.insert(tape_subject(message), encode(message), message.id, stored_us=1_800_000_000_000_000)
+    with pytest.raises(ClockAhead, match="mend the clock of ledger, or the broker's"):
+        await task
+    again = make_runner(tape, tmp_path)
+    async with running(again):
+        put_clock(tape, 1)
+        await drained(tape, again)
+    assert len(await drifts(tape)) == 3
+
+
+async def test_a_message_that_no_reader_would_take_is_not_appended_and_halts(tmp_path):
+    """Wanting it again would change nothing, so this is no reason to be started again."""
+    tape = MemoryTape()
+    runner = make_runner(tape, tmp_path)
+    async with running(runner):
+        huge = Config(
+            writer="ledger", id="ledger:config:r1", desk="main", run_id="r1", ts_us=1, cause=None, cycle_id=0,
+            text="{}", hash="0" * 64,
+        ).model_copy(update={"text": "x" * 300_000})  # fmt: skip
+        with pytest.raises(TooLarge, match=r"is a config of 300[0-9]{3} bytes, at most 262144"):
+            await runner.observe(huge)
+    assert tape.tip == 0

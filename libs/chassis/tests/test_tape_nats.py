@@ -14,7 +14,7 @@ import nats
 import pytest
 from nats.js.api import RePublish, StreamConfig
 
-from tollgate_chassis.tape import Bounds, LostRace, NatsTape, TapeLostItsHead, TapeUnavailable
+from tollgate_chassis.tape import Bounds, LostRace, NatsTape, TakenId, TapeLostItsHead, TapeUnavailable
 
 SUBJECT = "tape.main.risk.mode"
 
@@ -185,3 +185,10 @@ async def test_a_stream_that_was_not_provisioned_is_told_so(broker):
     with pytest.raises(TapeUnavailable, match="was it provisioned"):
         await tape.bounds()
     await tape.close()
+
+
+async def test_an_id_that_another_writer_has_taken_halts_and_is_not_taken_for_said(tape):
+    """The broker suppresses a known id whoever used it first, and acknowledges as if all were well."""
+    await tape.append("tape.main.strategy.intent.BTC-USDT", b"forged", "risk:operator:1-engaged", 0)
+    with pytest.raises(TakenId, match=r"lies on the tape at 1 already, under tape\.main\.strategy"):
+        await tape.append("tape.main.risk.kill_switch", b"genuine", "risk:operator:1-engaged", 0)

@@ -87,6 +87,12 @@ def test_a_float_is_refused_also_from_our_own_code():
         SymbolQuote(**{**quote().quotes[0].model_dump(), "bid": 99.5})
 
 
+@pytest.mark.parametrize("bid", [Decimal("0.1234567890123456789"), Decimal("1E+21"), Decimal("NaN"), "1E+2", 99])
+def test_our_own_code_cannot_write_what_no_reader_would_take(bid: object):
+    with pytest.raises(ValidationError, match="an exact decimal is expected"):
+        SymbolQuote(**{**quote().quotes[0].model_dump(), "bid": bid})
+
+
 def test_messages_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         quote().ts_us = 6  # type: ignore[misc]

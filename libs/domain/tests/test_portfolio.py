@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, VenueTrade
 from tollgate_contracts.strategy import Side
 from tollgate_domain.portfolio import Holding, OversoldError, Portfolio

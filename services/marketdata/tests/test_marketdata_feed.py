@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.market import (
@@ -27,9 +28,7 @@ from tollgate_marketdata.core import FeedCore
 
 SECOND_US = 1_000_000
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
-START = StartFrame(
-    ts_us=0, venue="simulated", symbols=SYMBOLS, epoch=41, cycle_id=9, stale_after_us=3 * SECOND_US
-)
+START = StartFrame(ts_us=0, venue="simulated", symbols=SYMBOLS, epoch=41, cycle_id=9, stale_after_us=3 * SECOND_US)
 
 
 def feed_core() -> FeedCore:
@@ -152,7 +151,13 @@ def test_bars_pass_with_their_source_and_trades_are_recorded_only():
         close=Decimal(2), volume=Decimal(3), trades=4,
     )  # fmt: skip
     trade = TradeLine(
-        ts_us=5, symbol="BTC-USDT", trade_id="1", price=Decimal(1), quantity=Decimal(1), aggressor=Side.BUY, venue_ts_us=5
+        ts_us=5,
+        symbol="BTC-USDT",
+        trade_id="1",
+        price=Decimal(1),
+        quantity=Decimal(1),
+        aggressor=Side.BUY,
+        venue_ts_us=5,
     )
     [message] = said(feed_core(), trade, bar)
     assert isinstance(message, Bar)

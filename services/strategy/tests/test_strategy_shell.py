@@ -108,7 +108,7 @@ async def test_intents_go_onto_the_tape_and_into_the_status(tmp_path, market, mo
     [
         pytest.param({"ENTRY_BSP": "1"}, "strategy.entry_bsp: no such key", id="misspelt"),
         pytest.param({"ENTRY_BPS": "-1"}, "strategy.entry_bps.*greater than or equal to 0, got '-1'", id="negative"),
-        pytest.param({"ENTRY_BPS": "NaN"}, "strategy.entry_bps.*pattern.*got 'NaN'", id="NaN"),
+        pytest.param({"ENTRY_BPS": "NaN"}, "strategy.entry_bps: an exact decimal is expected.*got 'NaN'", id="NaN"),
         pytest.param({"COOLDOWN_MS": "soon"}, "strategy.cooldown_ms: .*integer", id="no number"),
         pytest.param({"FAST_MS": "9000"}, "strategy: .*fast_ms is 9000, expected less than slow_ms", id="averages"),
         pytest.param({"CASH_SHARE_MAX": "1.5"}, "strategy.cash_share_max: .*less than or equal to 1", id="all cash"),

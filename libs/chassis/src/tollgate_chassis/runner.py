@@ -23,6 +23,7 @@ from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import DeadLetter, encode
 from tollgate_contracts.core import Core, Step
 from tollgate_contracts.envelope import Message, Service
+from tollgate_contracts.marketdata import Clock
 from tollgate_contracts.subjects import dead_letter_subject
 
 # Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
@@ -114,7 +115,7 @@ class Runner:
         finally:
             if self._snapshot_task:
                 await asyncio.wait({self._snapshot_task})
-        if self._snapshot_every and self.live.is_set():
+        if self._snapshot_every and self.live.is_set() and self.position:
             await self._snapshots.save(self.capture())
 
     async def _follow(self, caught_up_at: int, started: float) -> None:
@@ -171,7 +172,9 @@ class Runner:
         await self._shell.settled(record)
 
     async def _step(self, record: Record, message: Message) -> None:
-        self.cycle_id = max(self.cycle_id, message.cycle_id)
+        if isinstance(message, Clock):
+            # Others only repeat it, and one of them may be wrong.
+            self.cycle_id = max(self.cycle_id, message.cycle_id)
         if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
             self._tick_off(record)
         began = time.perf_counter()

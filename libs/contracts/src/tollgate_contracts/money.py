@@ -6,11 +6,12 @@ so an operation that would round silently raises instead.
 """
 
 import decimal
+import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 # Twenty digits before the point and eighteen after it hold every amount of the venues we know (wei included).
 PLAIN_PATTERN = r"^-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,18})?$"
@@ -22,6 +23,7 @@ EXACT = decimal.Context(
 _ROUNDING = decimal.Context(prec=100, traps=[decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow])
 
 ZERO = Decimal(0)
+_PLAIN = re.compile(PLAIN_PATTERN)
 
 
 def install_exact_context() -> None:
@@ -74,6 +76,15 @@ def divide(dividend: Decimal, divisor: Decimal, places: int, rounding: str = ROU
     return round_to_places(_ROUNDING.divide(dividend, divisor), places, rounding)
 
 
+def _exact(value: Any) -> Decimal:
+    """Take a finite ``Decimal``, or the plain text of one, from our own code and from settings."""
+    if isinstance(value, Decimal) and value.is_finite() and _PLAIN.fullmatch(plain(value)):
+        return value
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return Decimal(value)
+    raise PydanticCustomError("exact_decimal", 'an exact decimal is expected, written as a quoted string such as "0.5"')
+
+
 class _PlainDecimal:
     """Pydantic schema of a decimal that travels as a plain string and is a ``Decimal`` in memory."""
 
@@ -84,9 +95,7 @@ class _PlainDecimal:
         )
         return core_schema.json_or_python_schema(
             json_schema=text,
-            python_schema=core_schema.union_schema(
-                [core_schema.decimal_schema(strict=True, allow_inf_nan=False), text], mode="left_to_right"
-            ),
+            python_schema=core_schema.no_info_plain_validator_function(_exact),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 plain, return_schema=core_schema.str_schema(), when_used="json"
             ),

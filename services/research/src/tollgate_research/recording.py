@@ -1,8 +1,9 @@
 """A recorded run in one file: the tape, and the market frames that market data was told.
 
 Gzipped JSON lines. The first line is ``{"format": "tollgate-run/2", "desk": ...}``; each further line is a tape
-record ``{"sequence", "subject", "id", "stored_us", "data"}`` or a message of the MARKET stream ``{"market", "data"}``. ``data``
-is the message's exact text; bytes that are no UTF-8 stand as ``data_base64`` instead.
+record ``{"sequence", "subject", "id", "stored_us", "data"}`` or a message of the MARKET stream
+``{"market", "data"}``. ``data`` is the message's exact text; bytes that are no UTF-8 stand as ``data_base64``
+instead. ``stored_us`` is the broker's time of storing, by which a reader knows a writer's wrong clock.
 """
 
 import base64

@@ -39,7 +39,9 @@ class MemoryTape:
         if last != expected_last:
             raise LostRace(f"{writer}: wrong last sequence: {last}, expected {expected_last}")
         if message_id in self._sequence_of:
-            return self._sequence_of[message_id]
+            taken = self._records[self._sequence_of[message_id] - 1]
+            taken.check_is(subject, data)
+            return taken.sequence
         self.insert(subject, data, message_id, headers)
         return len(self._records)
 

@@ -125,11 +125,11 @@ class NatsTape:
         """Append under the writer's prefix and return the sequence, once the broker has it on disk.
 
         Raises ``LostRace`` when the writer's last message is not the one at ``expected_last``, ``TapeFull`` when
-        the broker has no room, ``TooLarge`` when it takes no message of this size, and ``TapeUnavailable`` when the
-        outcome is not known.
+        the broker has no room, ``TooLarge`` when it takes no message of this size, ``TakenId`` when another message
+        has this id, and ``TapeUnavailable`` when the outcome is not known.
         """
         writer = ".".join(subject.split(".", 3)[:3])
-        acknowledgement = await self._publish(
+        sequence, is_known = await self._publish(
             subject,
             data,
             self._stream,
@@ -140,24 +140,32 @@ class NatsTape:
                 "Nats-Expected-Last-Subject-Sequence-Subject": f"{writer}.>",
             },
         )
-        self.tip = max(self.tip, acknowledgement)
-        return acknowledgement
+        if is_known:
+            # The broker asks nobody whose an id is, and looks at nothing but the id.
+            (await self.read(sequence, 1))[0].check_is(subject, data)
+        self.tip = max(self.tip, sequence)
+        return sequence
 
     async def append_dead_letter(self, subject: str, data: bytes, message_id: str) -> None:
         """Store a dead letter; the broker keeps the same id once within its window."""
         await self._publish(subject, data, None, {"Nats-Msg-Id": message_id})
 
-    async def _publish(self, subject: str, data: bytes, stream: str | None, headers: dict[str, str]) -> int:
+    async def _publish(
+        self, subject: str, data: bytes, stream: str | None, headers: dict[str, str]
+    ) -> tuple[int, bool]:
+        """Return where the message lies, and whether its id lay there before."""
         if stream:
             headers["Nats-Expected-Stream"] = stream
         try:
             answer = await self._client.request(subject, data, timeout=ANSWER_S, headers=headers)
+        except nats.errors.MaxPayloadError as error:
+            raise TooLarge(f"append to {subject}: {len(data)} bytes: {error}") from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise TapeUnavailable(f"append to {subject}: {self._why(error)}") from error
         content = json.loads(answer.data)
         refusal = content.get("error")
         if refusal is None:
-            return int(content["seq"])
+            return int(content["seq"]), bool(content.get("duplicate"))
         why = refusal.get("description", refusal)
         if refusal.get("err_code") == _WRONG_LAST_SEQUENCE:
             raise LostRace(f"append to {subject}: {why}")

@@ -1,9 +1,11 @@
 """What is applied of what lies on the tape: one set of rules, for services that run and for a replay.
 
-A record is applied when its bytes are a message of ours, its writer wrote it under its own name, it does not move
-the tape's time ahead of the broker's clock, and it was not applied before (docs/decisions/0011).
+A record is applied when its bytes are a message of ours, it lies where its writer writes such a thing, its id is one
+that this writer can give, it does not move the tape's time ahead of the broker's clock, and it was not applied before
+(docs/decisions/0011). The broker lets nobody write under another's subject; by these rules nobody takes another's ids.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,12 +13,14 @@ from tollgate_chassis.tape.duplicates import Duplicates, Verdict
 from tollgate_chassis.tape.records import Record
 from tollgate_contracts.codec import Unreadable, UnreadableMessage, decode
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.subjects import writer_prefix
+from tollgate_contracts.subjects import tape_subject
 
 # Cores take the newest time on the tape for now. A quote or an approval is good for longer than this, so a clock
 # that is wrong by less stops nothing; hosts that keep time at all differ by a hundredth of it.
 AHEAD_US_MAX = 1_000_000
 
+# An output's number within its step; more digits than any step has outputs.
+_NUMBER = re.compile(r"[0-9]{1,6}")
 BuryReason = Unreadable | Literal["conflicting_duplicate", "foreign_writer"]
 
 
@@ -51,8 +55,11 @@ class Reading:
             message = decode(record.data)
         except UnreadableMessage as error:
             return Refused(error.reason, error.detail)
-        if not record.subject.startswith(f"{writer_prefix(self._desk, message.writer)}."):
-            return Refused("foreign_writer", f"{message.writer} does not write under {record.subject}")
+        if message.desk != self._desk or record.subject != tape_subject(message):
+            return Refused("foreign_writer", f"{tape_subject(message)} lies under {record.subject}"[:2_000])
+        if not _is_own_id(message, record.sequence):
+            expected = f"{message.writer}:…" if message.cause is None else f"{message.writer}:{message.cause}:<number>"
+            return Refused(Unreadable.INVALID, f"id, cause: expected {expected} of an earlier cause, got {message.id}")
         if self._is_ahead(message, record):
             ahead_s = (message.ts_us - record.stored_us) / 1_000_000
             detail = f"ts_us: {ahead_s:.3f} s ahead of the broker's clock; mend the clock of {message.writer}"
@@ -80,3 +87,11 @@ class Reading:
         """Take back what ``snapshot`` returned."""
         self._duplicates.restore(state["duplicates"])
         self._tape_us = state["tape_us"]
+
+
+def _is_own_id(message: Message, sequence: int) -> bool:
+    if message.cause is None:
+        return message.id.startswith(f"{message.writer}:")
+    source, _, number = message.id.rpartition(":")
+    is_named_after_cause = source == f"{message.writer}:{message.cause}" and bool(_NUMBER.fullmatch(number))
+    return is_named_after_cause and message.cause < sequence

@@ -22,6 +22,14 @@ class Record:
     """The broker's time of storing, microseconds UTC, 0 where the tape has no clock; it is measured with, and tells
     a writer's wrong clock, and nothing is decided by it."""
 
+    def check_is(self, subject: str, data: bytes) -> None:
+        """Raise ``TakenId`` when this record, found under the id of an append, is not what was appended."""
+        if (self.subject, self.data) != (subject, data):
+            raise TakenId(
+                f"append to {subject}: its id {self.message_id} lies on the tape at {self.sequence} already, under "
+                f"{self.subject} or with other content; find out who wrote it before starting again"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -45,6 +53,10 @@ class TapeFull(Halt):
 
 class TooLarge(Halt):
     """This process wants to write a message that no reader would take; it would want so again."""
+
+
+class TakenId(Halt):
+    """Another writer has used an id of this service, and the broker takes no second message with it."""
 
 
 class TapeWentBackwards(Halt):

@@ -32,8 +32,8 @@ class Writer:
         data = encode(message)
         if len(data) > MESSAGE_BYTES_MAX:
             raise TooLarge(
-                f"{message.id} is a {message.kind} of {len(data)} bytes, at most {MESSAGE_BYTES_MAX} are read; this is a "
-                "defect of this service, and it stays down until it is mended"
+                f"{message.id} is a {message.kind} of {len(data)} bytes, at most {MESSAGE_BYTES_MAX} are read; this "
+                "is a defect of this service, and it stays down until it is mended"
             )
         async with self._turn:
             sequence = await self._tape.append(tape_subject(message), data, message.id, self._last, headers)

@@ -129,7 +129,7 @@ class PolicyRules(Value):
     revision: Annotated[int, Field(ge=1)]
     """Raised by the operator to put a policy in force anew, such as after a mode that the gate took by itself."""
     mode: TradingMode
-    """NORMAL lets through what passes the gates, REDUCE_ONLY only what makes a position smaller, OBSERVE_ONLY nothing."""
+    """NORMAL: what passes the gates; REDUCE_ONLY: only what makes a position smaller; OBSERVE_ONLY: nothing."""
     approval_life_ms: Annotated[int, Field(ge=1, le=60_000)]
     """How long execution may act upon an approval."""
     arming: Arming
