@@ -9,7 +9,9 @@ because whatever rounding takes from the cost of a partial sale it gives to the 
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator
 
 from tollgate_contracts.execution import Account, Fill
 from tollgate_contracts.money import ZERO, divide, plain
@@ -129,3 +131,21 @@ class Portfolio:
         self._holdings = {
             symbol: Holding(Decimal(quantity), Decimal(cost)) for symbol, (quantity, cost) in state["holdings"].items()
         }
+
+
+def _state_of(portfolio: Portfolio | None) -> dict[str, Any] | None:
+    if portfolio is None:
+        return None
+    return {"quote_currency": portfolio.quote_currency, "state": portfolio.snapshot()}
+
+
+def _portfolio_of(state: dict[str, Any] | Portfolio | None) -> Portfolio | None:
+    if not isinstance(state, dict):
+        return state
+    portfolio = Portfolio(state["quote_currency"])
+    portfolio.restore(state["state"])
+    return portfolio
+
+
+OptionalPortfolio = Annotated[Portfolio | None, PlainValidator(_portfolio_of), PlainSerializer(_state_of)]
+"""A core's portfolio as a field of its state, kept whole in a snapshot."""

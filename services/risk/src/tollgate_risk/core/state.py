@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any
-
-from pydantic import PlainSerializer, PlainValidator
 
 from tollgate_contracts.execution import Account
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.risk import TradingMode
 from tollgate_domain.instruments import InstrumentRules
-from tollgate_domain.portfolio import Portfolio
+from tollgate_domain.portfolio import OptionalPortfolio
 from tollgate_risk.core.orders import OpenOrders
 from tollgate_risk.core.policy import PolicyDocument
 
@@ -79,23 +76,6 @@ class Counts:
     by_reason: dict[str, int] = field(default_factory=dict)
 
 
-def _portfolio_state(portfolio: Portfolio | None) -> dict[str, Any] | None:
-    if portfolio is None:
-        return None
-    return {"quote_currency": portfolio.quote_currency, "state": portfolio.snapshot()}
-
-
-def _portfolio_of(state: dict[str, Any] | Portfolio | None) -> Portfolio | None:
-    if not isinstance(state, dict):
-        return state
-    portfolio = Portfolio(state["quote_currency"])
-    portfolio.restore(state["state"])
-    return portfolio
-
-
-_Portfolio = Annotated[Portfolio | None, PlainValidator(_portfolio_of), PlainSerializer(_portfolio_state)]
-
-
 @dataclass(slots=True)
 class RiskState:
     """The gate's whole memory; every field is a function of the tape so far."""
@@ -114,7 +94,7 @@ class RiskState:
     quotes: dict[str, MarketQuote] = field(default_factory=dict)
     first_account: Account | None = None
     """The account message that came before the policy, which alone says whose it must be."""
-    portfolio: _Portfolio = None
+    portfolio: OptionalPortfolio = None
     """None until both the policy and an account message are known."""
     taker_fee_bps: Decimal = ZERO
     orders: OpenOrders = field(default_factory=OpenOrders)

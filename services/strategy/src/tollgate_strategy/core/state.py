@@ -1,14 +1,11 @@
 """What the strategy knows, from the tape and nothing else."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
-
-from pydantic import PlainSerializer, PlainValidator
 
 from tollgate_contracts.execution import Account
 from tollgate_contracts.marketdata import FeedState
 from tollgate_domain.instruments import InstrumentRules
-from tollgate_domain.portfolio import Portfolio
+from tollgate_domain.portfolio import OptionalPortfolio
 from tollgate_strategy.core.averages import Averages
 from tollgate_strategy.core.parameters import Parameters
 from tollgate_strategy.core.working import Working
@@ -28,23 +25,6 @@ class SymbolState:
     """No entry before this time: cooldown after an exit."""
 
 
-def _portfolio_state(portfolio: Portfolio | None) -> dict[str, Any] | None:
-    if portfolio is None:
-        return None
-    return {"quote_currency": portfolio.quote_currency, "state": portfolio.snapshot()}
-
-
-def _portfolio_of(state: dict[str, Any] | Portfolio | None) -> Portfolio | None:
-    if not isinstance(state, dict):
-        return state
-    portfolio = Portfolio(state["quote_currency"])
-    portfolio.restore(state["state"])
-    return portfolio
-
-
-_Portfolio = Annotated[Portfolio | None, PlainValidator(_portfolio_of), PlainSerializer(_portfolio_state)]
-
-
 @dataclass(slots=True)
 class StrategyState:
     """The strategy's whole memory; every field is a function of the tape so far."""
@@ -60,7 +40,7 @@ class StrategyState:
     instruments: dict[str, InstrumentRules] = field(default_factory=dict)
     first_account: Account | None = None
     """The account message that came before the configuration, which alone says whose it must be."""
-    portfolio: _Portfolio = None
+    portfolio: OptionalPortfolio = None
     """What this strategy has bought with the account's cash; what was held before is not its to sell."""
     symbols: dict[str, SymbolState] = field(default_factory=dict)
     intents: int = 0
