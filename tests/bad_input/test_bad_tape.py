@@ -169,7 +169,7 @@ INTENTS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the smallest quantity there is": ({"quantity": Decimal("1E-18")}, {"instrument.min_quantity"}),
     "a price from another world": ({"limit_price": Decimal("9" * 20)}, {"price.collar"}),
     "an expiry an hour ago": ({"expires_us": 1_700_000_000_000_000}, {"intent.expired"}),
-    "an expiry in a hundred years": ({"expires_us": 5_000_000_000_000_000}, {"intent.expired"}),
+    "an expiry in a hundred years": ({"expires_us": 5_000_000_000_000_000}, {"intent.malformed"}),
     "a limit order without a price": ({"limit_price": None}, {"intent.malformed"}),
 }
 

@@ -79,22 +79,29 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def test_a_full_disk_halts_the_services_and_room_on_it_lets_them_go_on(
+def test_on_a_full_disk_nothing_is_traded_and_with_room_on_it_all_goes_on_by_itself(
     small_disk: Path, platform: Callable[..., Platform]
 ) -> None:
+    """The broker says nothing to its clients when its disk takes no more: they doubt, say where to look, and retry."""
     desk = platform(BUSY)
     (desk.state / "nats").mkdir(parents=True)
     (desk.state / "nats" / "data").symlink_to(small_disk)
     desk.start()
     desk.wait_until(lambda: desk.fills() >= 1, "a first fill", 60)
     ballast = small_disk / "ballast"
-    ballast.write_bytes(b"\0" * (os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 65_536))
-    assert_stopped_for_want_of_room(desk)
-    desk.stop()
+    filling = subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], capture_output=True, check=False)
+    assert b"No space left" in filling.stderr
+    desk.wait_until(lambda: desk.place()["processes"]["marketdata"]["restarts"] >= 2, "market data doubts", 60)
+    assert "look at the broker's log and at the free space on its disk" in (desk.state / "logs" / "marketdata.jsonl").read_text()
+    assert "Traceback" not in (desk.state / "logs" / "marketdata.jsonl").read_text()
+    fills = len(asyncio.run(ask_venue(desk)).fills)
+    code, report = told(desk)
+    assert (code, report["healthy"]) == (1, False)
+    asyncio.run(asyncio.sleep(3))
+    assert len(asyncio.run(ask_venue(desk)).fills) == fills
     ballast.unlink()
-    desk.start()
-    fills = desk.fills()
-    desk.wait_until(lambda: desk.fills() > fills, "fills on a disk with room", 60)
+    desk.wait_until(desk.all_live, "all live on a disk with room", 60)
+    desk.wait_until(lambda: len(asyncio.run(ask_venue(desk)).fills) > fills, "fills on a disk with room", 60)
     settle(desk)
     assert_everyone_agrees(desk)
     assert desk.stop() == 0

@@ -11,10 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import httpx
 import nats
+from nats.aio.client import Client
 
 from tests.bench.bare_programs import DESK, ROLES, VARIABLE, Chain
 from tests.bench.desk import SETTLE_S, read
@@ -85,11 +87,18 @@ async def _make_stream(broker: BrokerPlace) -> None:
     await _until_healthy(broker.health_url)
     client = await nats.connect(broker.url)
     config = stream_configs(DESK, _SIZES)[0]
-    answer = await client.request(f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode(), timeout=5)
+    if "error" in await _ask(client, f"$JS.API.STREAM.INFO.{config['name']}", b""):
+        refused = (await _ask(client, f"$JS.API.STREAM.CREATE.{config['name']}", json.dumps(config).encode())).get(
+            "error"
+        )
+        if refused is not None:
+            raise RuntimeError(f"the bare broker refused the stream: {refused}")
     await client.close()
-    refused = json.loads(answer.data).get("error")
-    if refused is not None:
-        raise RuntimeError(f"the bare broker refused the stream: {refused}")
+
+
+async def _ask(client: Client, subject: str, body: bytes) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads((await client.request(subject, body, timeout=5)).data)
+    return answer
 
 
 async def _until_healthy(url: str) -> None:

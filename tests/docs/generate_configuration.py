@@ -30,7 +30,7 @@ from tollgate_execution.core import Watch
 from tollgate_execution.settings import ExecutionSection, WatchSection
 from tollgate_ledger.settings import LedgerSection
 from tollgate_marketdata.settings import MarketDataSection
-from tollgate_risk.core.policy import PolicyRules
+from tollgate_risk.core.policy import LIVE_ACKNOWLEDGEMENT, PolicyRules
 from tollgate_risk.settings import RiskSection
 from tollgate_simvenue.settings import SimvenueSection
 from tollgate_strategy.core import Knobs
@@ -48,6 +48,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
 }
 # Whose docstrings explain a section's keys, when the section only repeats them in other units.
 EXPLAINED_BY: dict[type[BaseModel], tuple[type[BaseModel], str, str]] = {WatchSection: (Watch, "_ms", "_us")}
+ABOUT_POLICY = (
+    "The file that `risk.policy_file` names. Every key is required; there are no defaults and no variables: a limit that "
+    "nobody wrote down is a limit that nobody chose. [config/policy.yaml](../config/policy.yaml) is a policy for the "
+    "simulated desk. On a live desk, `arming.acknowledgement` must be this sentence, letter for letter: "
+    f"`{LIVE_ACKNOWLEDGEMENT}`."
+)
 _WORDS = {int: "whole number", str: "text", bool: "true or false", Decimal: "decimal", Path: "path", float: "number"}
 
 
@@ -224,9 +230,8 @@ def table(keys: list[Key], skip: int, *, variables: bool = True) -> str:
 def instruments() -> str:
     """Return the exchange's table of instruments, which is too wide for a cell."""
     lines = ["| symbol | tick | step | min_quantity | min_notional | start_price | status |", "|" + "---|" * 7]
-    for line in SimvenueSection().instruments:
-        lines.append("| " + " | ".join(str(value) for value in _plain(line).values()) + " |")
-    return "\n".join(lines)
+    rows = (_plain(line).values() for line in SimvenueSection().instruments)
+    return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
 
 def render() -> str:
@@ -239,9 +244,7 @@ def render() -> str:
             parts += ["`instruments`, as it is when the file names none:", instruments()]
     parts += [
         "## `policy.yaml`",
-        "The file that `risk.policy_file` names. Every key is required, there are no defaults and no variables: a limit "
-        "that nobody wrote down is a limit that nobody chose. [config/policy.yaml](../config/policy.yaml) is a policy "
-        "for the simulated desk.",
+        ABOUT_POLICY,
         table(list(keys_of(PolicyRules)), 0, variables=False),
     ]
     return "\n\n".join(parts) + "\n"

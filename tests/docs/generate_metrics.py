@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+
 from tollgate_chassis.telemetry import metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators.md"

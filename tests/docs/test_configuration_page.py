@@ -4,6 +4,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field
+
 from tests.docs.generate_configuration import PAGE, MissingMeaning, keys_of, render
 
 

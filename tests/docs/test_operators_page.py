@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.conftest import BUSY, ROOT, SERVICES, TOLLGATE, Platform
 from tests.docs.generate_metrics import PAGE, filled
 from tollgate_chassis.exits import Exit
@@ -51,7 +52,9 @@ def test_every_command_of_the_page_works(desk: Platform):
     failed = []
     for block in blocks:
         command = ["bash", "-euo", "pipefail", "-c", variables + block]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
         if done.returncode != 0:
             failed.append(f"{block}\nended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}")
     assert not failed, "\n\n".join(failed)

@@ -8,6 +8,8 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from tollgate_chassis.telemetry.tracing import Tracing
+
 # A slow client may not hold a connection of an operator's door for longer than this.
 _KEEP_ALIVE_S = 5
 
@@ -28,6 +30,7 @@ def build_server(
     routers: tuple[APIRouter, ...],
     status: Callable[[], dict[str, Any]],
     not_ready: Callable[[], list[str]],
+    tracing: Tracing,
 ) -> HttpServer:
     """Build the server of one service; ``status`` and ``not_ready`` are asked on each call."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
@@ -52,6 +55,7 @@ def build_server(
 
     for router in routers:
         app.include_router(router)
+    tracing.instrument(app)
     config = uvicorn.Config(
         app, host=host, port=port, log_config=None, access_log=False, timeout_keep_alive=_KEEP_ALIVE_S, loop="none"
     )

@@ -1,6 +1,7 @@
 """How a service lives: HTTP first, then the tape, until a signal, a lost connection or a contradiction ends it."""
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -73,6 +74,7 @@ class Host(Generic[S]):
             self._parts.routers,
             self.status,
             self.not_ready,
+            self._tracing,
         )
         serving = asyncio.create_task(server.serve(), name="http")
         trading = asyncio.create_task(self._follow_tape(), name="tape")
@@ -194,7 +196,12 @@ def run_service(service: Service, settings_type: type[S], build: Callable[[S], P
     logger().info("service.start", run_id=settings.run_id)
 
     async def live() -> None:
-        await Host(service, settings, build(settings)).run()
+        host = Host(service, settings, build(settings))
+        # What is alive now, above all what was imported, lives until the end. Looking through it again would stop
+        # the process for 20 to 40 ms, measured, at moments that nobody chooses.
+        gc.collect()
+        gc.freeze()
+        await host.run()
 
     try:
         uvloop.run(live())

@@ -31,6 +31,9 @@ from tollgate_venues.evidence import Evidence
 _TELLS_NOTHING = frozenset({ReportStatus.NO_ANSWER, ReportStatus.ABSENT})
 
 
+# How a submit that the venue did not take, or did not answer, is called in the log.
+_SUBMIT_EVENTS = {ReportStatus.REJECTED: "rejected", ReportStatus.NO_ANSWER: "unknown"}
+
 # The first permit is awaited for one second, the longest that any may live: four of them come in that time.
 _PERMIT_LOOKS, _PERMIT_LOOK_S = 100, 0.01
 
@@ -150,7 +153,7 @@ class Sender:
         metrics.SUBMITS.labels(evidence.status.value).inc()
         await self.observe(evidence)
         logger().info(
-            "order.submit.answered",
+            f"order.submit.{_SUBMIT_EVENTS.get(evidence.status, 'success')}",
             **_words(approval),
             outcome=evidence.status.value.lower(),
             latency_ms=round(latency_s * 1_000, 3),

@@ -70,7 +70,11 @@ class MarketDataShell(Shell):
     async def stop(self) -> None:
         """Record what waits, and let go of the broker."""
         if self._started.is_set():
-            await self._recorder.flush()
+            try:
+                await self._recorder.flush()
+            except Restart as lost:
+                # Why the process ends is known already, and must not be covered by this.
+                logger().warning("data_feed.unrecorded", outcome="lost", detail=lost.why)
         await self._broker.stop()
 
     def background(self) -> Sequence[Coroutine[Any, Any, None]]:

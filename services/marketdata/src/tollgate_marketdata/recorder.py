@@ -2,6 +2,7 @@
 
 import asyncio
 
+import nats.errors
 from faststream.nats import NatsBroker
 
 from tollgate_chassis.exits import Restart
@@ -35,13 +36,13 @@ class Recorder:
         self._waiting.append(frame)
 
     async def run(self) -> None:
-        """Publish for ever; raises when the broker does not take a batch."""
+        """Publish for ever; raises ``Restart`` when the broker does not take a batch."""
         while True:
             await asyncio.sleep(_INTERVAL_S)
             await self.flush()
 
     async def flush(self) -> None:
-        """Publish what waits."""
+        """Publish what waits; raises ``Restart`` when the broker does not take it."""
         while batch := self._waiting[:_BATCH_MAX]:
             message = Frames(
                 desk=self._desk,
@@ -50,12 +51,20 @@ class Recorder:
                 first=self._published,
                 frames=tuple(batch),
             )
+            await self._publish(message.model_dump_json().encode())
+            self._published += len(batch)
+            del self._waiting[: len(batch)]
+
+    async def _publish(self, data: bytes) -> None:
+        try:
             await self._broker.publish(
-                message.model_dump_json().encode(),
+                data,
                 subject=market_subject(self._desk),
                 stream=market_stream(self._desk),
                 timeout=_ANSWER_S,
                 headers={"Nats-Msg-Id": f"market:{self._epoch}:{self._published}"},
             )
-            self._published += len(batch)
-            del self._waiting[: len(batch)]
+        except (OSError, nats.errors.Error, TimeoutError) as error:
+            raise Restart(
+                f"the broker does not record the market ({error!r}); if this goes on, look at its log and its disk"
+            ) from error

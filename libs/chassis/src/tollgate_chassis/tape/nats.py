@@ -161,7 +161,10 @@ class NatsTape:
         except nats.errors.MaxPayloadError as error:
             raise TooLarge(f"append to {subject}: {len(data)} bytes: {error}") from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
-            raise TapeUnavailable(f"append to {subject}: {self._why(error)}") from error
+            raise TapeUnavailable(
+                f"append to {subject}: {self._why(error)}; if this goes on, look at the broker's log and at the free space "
+                "on its disk: it does not answer when it cannot store"
+            ) from error
         content = json.loads(answer.data)
         refusal = content.get("error")
         if refusal is None:
@@ -213,8 +216,10 @@ class NatsTape:
         if not self._deliveries:
             self._delivered.clear()
             self._check_alive()
+            # Not wait_for, which waits in a task of its own: two turns of the loop more between delivery and step.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._delivered.wait(), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    await self._delivered.wait()
             self._check_alive()
         taken: list[Record] = []
         while self._deliveries and self._deliveries[0].sequence <= position:

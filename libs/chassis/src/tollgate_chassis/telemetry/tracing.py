@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from fastapi import FastAPI
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -39,6 +40,15 @@ class Tracing:
         context = _PROPAGATOR.extract(parent)
         with self._tracer.start_as_current_span(name, context=context, attributes=attributes):
             yield
+
+    def instrument(self, app: FastAPI) -> None:
+        """Trace the service's own HTTP requests too, so that an operator's call leads to what it caused."""
+        if self._provider is not None:
+            from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor  # noqa: PLC0415 - as for the exporter
+
+            FastAPIInstrumentor.instrument_app(
+                app, tracer_provider=self._provider, excluded_urls="healthz,readyz,metrics,status"
+            )
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that carry the current span to whoever reads the message."""

@@ -60,6 +60,25 @@ class BrokerPlace:
         """Answers 200 when JetStream is up."""
         return f"http://{self.host}:{self.monitor_port}/healthz?js-enabled-only=true"
 
+    @property
+    def variables_url(self) -> str:
+        """Answers what the server was really started with."""
+        return f"http://{self.host}:{self.monitor_port}/varz"
+
+
+def check_sync(variables: dict[str, Any]) -> None:
+    """Refuse a running server that acknowledges before the message is on its disk; ``variables`` is its ``/varz``.
+
+    Raises ``ConsoleError``. On one node nothing less than a sync for each message will do (nats-server #7564).
+    """
+    config = variables.get("jetstream", {}).get("config", {})
+    if not config.get("sync_always"):
+        raise ConsoleError(
+            ConsoleExit.BAD_CONFIGURATION,
+            f"the broker syncs its disk every {config.get('sync_interval', '?')} ns, expected `sync_interval: always`: "
+            "an acknowledgement would be worth nothing after a power cut; start it with the rendered configuration",
+        )
+
 
 def render_config(desk: str, place: BrokerPlace, sizes: StreamSizes, accounts: dict[str, Any]) -> str:
     """Return the server's configuration file; the server's format contains JSON.

@@ -13,7 +13,7 @@ from tollgate_chassis.exits import Exit
 from tollgate_console.deployment import find_deployment
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import write_json, write_private
-from tollgate_console.provision.broker import PROVISIONER, BrokerPlace, provision_streams
+from tollgate_console.provision.broker import PROVISIONER, BrokerPlace, check_sync, provision_streams
 from tollgate_console.provision.database import (
     DATABASE_SERVICES,
     SUPERUSER,
@@ -134,6 +134,7 @@ class Platform:
     async def _until_healthy(self, child: Child) -> None:
         async with httpx.AsyncClient(timeout=1.0) as client:
             await self._until_ready(child, lambda: _answers(client, self.broker.health_url))
+            check_sync((await client.get(self.broker.variables_url)).json())
 
     async def _start_database(self) -> None:
         layout = self._start.layout
