@@ -65,7 +65,8 @@ def _start(state: Path) -> list[float]:
 def _service(state: Path, service: str, since: float) -> tuple[float, float]:
     """Return when a service had its settings, and when it was live."""
     events = list(_events(state / "logs" / f"{service}.jsonl", since))
-    return tuple(min(at for at, event, _ in events if event == name) for name in ("service.start", "tape.live"))  # type: ignore[return-value]
+    started, live = (min(at for at, event, _ in events if event == name) for name in ("service.start", "tape.live"))
+    return started, live
 
 
 def _events(log: Path, since: float) -> Iterator[tuple[float, str, str]]:

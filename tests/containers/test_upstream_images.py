@@ -1,6 +1,5 @@
 """What we start from wheels, on the upstream images that deployments use; needs a container engine."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -19,7 +18,7 @@ NATS_IMAGE, POSTGRES_IMAGE = "nats:2.15.1", "postgres:18"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def engine() -> Iterator[None]:
+def engine() -> None:
     """Skip, and say why, where no engine answers or an image cannot be had."""
     try:
         client = docker.from_env()
@@ -28,7 +27,6 @@ def engine() -> Iterator[None]:
                 client.images.pull(image)
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine with the images {NATS_IMAGE} and {POSTGRES_IMAGE}: {error}")
-    yield
 
 
 async def test_the_tape_on_the_upstream_broker():

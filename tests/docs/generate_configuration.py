@@ -49,9 +49,9 @@ SECTIONS: dict[str, type[BaseModel]] = {
 # Whose docstrings explain a section's keys, when the section only repeats them in other units.
 EXPLAINED_BY: dict[type[BaseModel], tuple[type[BaseModel], str, str]] = {WatchSection: (Watch, "_ms", "_us")}
 ABOUT_POLICY = (
-    "The file that `risk.policy_file` names. Every key is required; there are no defaults and no variables: a limit that "
-    "nobody wrote down is a limit that nobody chose. [config/policy.yaml](../config/policy.yaml) is a policy for the "
-    "simulated desk. On a live desk, `arming.acknowledgement` must be this sentence, letter for letter: "
+    "The file that `risk.policy_file` names. Every key is required; there are no defaults and no variables: a limit "
+    "that nobody wrote down is a limit that nobody chose. [config/policy.yaml](../config/policy.yaml) is a policy for "
+    "the simulated desk. On a live desk, `arming.acknowledgement` must be this sentence, letter for letter: "
     f"`{LIVE_ACKNOWLEDGEMENT}`."
 )
 _WORDS = {int: "whole number", str: "text", bool: "true or false", Decimal: "decimal", Path: "path", float: "number"}

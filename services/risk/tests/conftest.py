@@ -209,7 +209,8 @@ class Desk:
             "config_hash": "c" * 64,
             **fields,
         }
-        envelope = {**self.envelope("strategy"), "id": f"strategy:{self._named}:0", "cause": max(self.sequence, 1)}
+        cause = max(self.sequence, 1)
+        envelope = {**self.envelope("strategy"), "id": f"strategy:{cause}:{self._named}", "cause": cause}
         return Intent(**{**envelope, **given})
 
     def decide(self, intent: Intent) -> Decision:

@@ -216,10 +216,8 @@ class NatsTape:
         if not self._deliveries:
             self._delivered.clear()
             self._check_alive()
-            # Not wait_for, which waits in a task of its own: two turns of the loop more between delivery and step.
             with suppress(TimeoutError):
-                async with asyncio.timeout(IDLE_S):
-                    await self._delivered.wait()
+                await asyncio.wait_for(self._delivered.wait(), IDLE_S)
             self._check_alive()
         taken: list[Record] = []
         while self._deliveries and self._deliveries[0].sequence <= position:
