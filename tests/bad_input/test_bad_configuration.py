@@ -43,11 +43,19 @@ SECTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def start(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def start(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run ``tollgate up`` on a state directory in ``folder`` until it refuses."""
     command = [TOLLGATE, "up", "--plain", "--state-dir", folder / "state", *options, "--until-seconds", "20"]
     return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=90, check=False
+        command,
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
 
 
@@ -131,7 +139,13 @@ def test_a_policy_with_a_misspelt_key_and_a_float_stops_the_whole_start(tmp_path
     config = tmp_path / "tollgate.yaml"
     config.write_text(f"{GOOD}risk: {{policy_file: {path}}}\n")
     answer = start(tmp_path, "--config", str(config), "--base-port", str(free_base_port()))
-    words = ("risk refuses its configuration", str(path), "price.colar_bps: no such key", "limits.order_notional", "5000.5")
+    words = (
+        "risk refuses its configuration",
+        str(path),
+        "price.colar_bps: no such key",
+        "limits.order_notional",
+        "5000.5",
+    )
     assert_refused(answer, tmp_path, BAD_CONFIGURATION, words)
 
 

@@ -137,7 +137,14 @@ def intent(number: int, price: Decimal, **changes: Any) -> Intent:
         "post_only": False,
         "reduce_only": False,
         "expires_us": now_us() + 5_000_000,
-        "rationale": {"signal": "none", "regime": "none", "strength": "0", "confidence": "0", "tier": "none", "sizing": ()},
+        "rationale": {
+            "signal": "none",
+            "regime": "none",
+            "strength": "0",
+            "confidence": "0",
+            "tier": "none",
+            "sizing": (),
+        },
         "config_hash": "0" * 64,
     }
     return Intent(**(fields | changes))

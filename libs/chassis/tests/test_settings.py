@@ -70,6 +70,17 @@ def test_all_errors_are_told_at_once_with_field_value_and_what_was_expected(conf
     assert "got 5" not in why
 
 
+def test_a_misspelt_variable_is_told_with_the_other_errors(config, monkeypatch):
+    config("desk: NOT A DESK\n")
+    monkeypatch.setenv("TOLLGATE_STRATGY__ENTRY_BPS", "5")
+    monkeypatch.setenv("TOLLGATE_LEDGER__OF_ANOTHER_SERVICE", "5")
+    with pytest.raises(BadConfiguration) as refused:
+        load(ExampleSettings)
+    assert "TOLLGATE_STRATGY__ENTRY_BPS: no such variable" in refused.value.why
+    assert "desk: String should match" in refused.value.why
+    assert "LEDGER" not in refused.value.why
+
+
 @pytest.mark.parametrize(("text", "says"), [("[1]", "a mapping of keys was expected"), ("a: [", "cannot be read")])
 def test_a_file_that_is_no_mapping_is_refused(config, text, says):
     config(text)

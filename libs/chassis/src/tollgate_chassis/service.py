@@ -118,8 +118,8 @@ class Host(Generic[S]):
             await parts.shell.start(runner)
             await _first_to_end(runner.run(), *parts.shell.background())
         finally:
-            await parts.shell.stop()
-            await tape.close()
+            await _let_go("service.stop_failed", parts.shell.stop())
+            await _let_go("tape.close_failed", tape.close())
             mark.close()
 
     async def _connect(self) -> NatsTape:
@@ -154,6 +154,14 @@ class Host(Generic[S]):
         if not self._runner.live.is_set():
             return [f"catching up with the tape: at {self._runner.position} of {self._runner.tip}"]
         return self._parts.shell.not_ready()
+
+
+async def _let_go(event: str, ending: Coroutine[Any, Any, None]) -> None:
+    """Run one step of the way out; what fails there must not hide why the process ends, nor keep the next step."""
+    try:
+        await ending
+    except Exception as error:  # noqa: BLE001 - a lost connection raises whatever its library likes; it is told here
+        logger().warning(event, outcome=type(error).__name__, detail=str(error))
 
 
 async def _first_to_end(*works: Coroutine[Any, Any, None]) -> None:

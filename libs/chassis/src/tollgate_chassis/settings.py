@@ -143,10 +143,25 @@ S = TypeVar("S", bound=BaseSettings)
 
 def load(settings_type: type[S]) -> S:
     """Return valid settings; raises ``BadConfiguration`` that names every field, its value and what was expected."""
+    wrong = _misspelt_variables(settings_type)
     try:
-        return settings_type()
+        settings = settings_type()
     except ValidationError as error:
-        raise BadConfiguration(explain(error)) from error
+        wrong.append(explain(error))
+        raise BadConfiguration("\n".join(wrong)) from error
+    if wrong:
+        raise BadConfiguration("\n".join(wrong))
+    return settings
+
+
+def _misspelt_variables(settings_type: type[BaseSettings]) -> list[str]:
+    """Name the variables of ours that no setting would ever read; pydantic-settings passes over them in silence."""
+    known = {CONFIG_VARIABLE, *(f"TOLLGATE_{name.upper()}" for name in (*settings_type.model_fields, *SECTIONS))}
+    return [
+        f"  {name}: no such variable; look for a misspelling"
+        for name in sorted(os.environ)
+        if name.startswith("TOLLGATE_") and name.partition("__")[0] not in known
+    ]
 
 
 def load_or_exit(settings_type: type[S]) -> S:

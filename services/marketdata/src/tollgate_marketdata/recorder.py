@@ -66,5 +66,5 @@ class Recorder:
             )
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise Restart(
-                f"the broker does not record the market ({error!r}); if this goes on, look at its log and its disk"
+                f"the broker does not record the market ({error!r}); if this goes on, look at its log"
             ) from error

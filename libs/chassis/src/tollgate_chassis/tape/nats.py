@@ -162,8 +162,8 @@ class NatsTape:
             raise TooLarge(f"append to {subject}: {len(data)} bytes: {error}") from error
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise TapeUnavailable(
-                f"append to {subject}: {self._why(error)}; if this goes on, look at the broker's log and at the free space "
-                "on its disk: it does not answer when it cannot store"
+                f"append to {subject}: {self._why(error)}; if this goes on, look at the broker's log: when its disk is "
+                "full it answers no more, even with room again, until it is started again"
             ) from error
         content = json.loads(answer.data)
         refusal = content.get("error")

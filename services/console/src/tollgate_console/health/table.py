@@ -27,13 +27,15 @@ def _processes(report: dict[str, Any]) -> Table:
         service = report["services"].get(name, {})
         well = process["state"] == "running" and service.get("live", True)
         state = process["state"] if well or process["state"] != "running" else "not live"
-        remarks = "; ".join(service.get("not_ready", [])) or process["reason"].splitlines()[-1:] or ""
+        # Why it ended says more than that it does not answer.
+        ended = process["reason"].splitlines()[-1:]
+        remarks = ended[0] if ended else "; ".join(service.get("not_ready", []))
         table.add_row(
             name,
             Text(state, style="green" if well else "bold red"),
             *(_shown(process[key]) for key in ("pid", "restarts")),
             *(_shown(service.get(key)) for key in ("position", "tip", "lag")),
-            remarks if isinstance(remarks, str) else remarks[0],
+            remarks,
         )
     return table
 
