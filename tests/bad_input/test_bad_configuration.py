@@ -47,7 +47,7 @@ def start(
     folder: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run ``tollgate up`` on a state directory in ``folder`` until it refuses."""
-    command = [TOLLGATE, "up", "--plain", "--state-dir", folder / "state", *options, "--until-seconds", "20"]
+    command = [str(TOLLGATE), "up", "--plain", "--state-dir", str(folder / "state"), *options, "--until-seconds", "20"]
     return subprocess.run(
         command,
         cwd=ROOT,
@@ -96,7 +96,7 @@ def service(name: str, environment: Mapping[str, str]) -> "subprocess.CompletedP
     clean = {key: value for key, value in os.environ.items() if not key.startswith("TOLLGATE_")}
     return subprocess.run(
         [sys.executable, "-m", f"tollgate_{name}"],
-        env=clean | environment, capture_output=True, text=True, timeout=60, check=False,
+        env={**clean, **environment}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
 

@@ -18,7 +18,6 @@ from tests.conftest import SERVICES, Platform, assert_everyone_agrees, settle
 from tollgate_chassis.tape import TooLarge
 from tollgate_contracts.codec import MESSAGE_BYTES_MAX, DeadLetter, encode
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Order, OrderState
 from tollgate_contracts.marketdata import Quote, SymbolQuote
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Action, Intent, OrderType, Side, TimeInForce

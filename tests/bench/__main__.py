@@ -19,7 +19,7 @@ def _benches(directory: Path, quick: bool) -> dict[str, Callable[[], list[Result
     return {
         "startup": lambda: startup.measure(directory, 1 if quick else 3),
         "latency": lambda: latency.measure(directory, 1 if quick else 2, 5 if quick else 15),
-        "appends": lambda: appends.measure(directory, 4 if quick else 12),
+        "appends": lambda: appends.measure(directory, 2 if quick else 6),
         "replay": lambda: replaying.measure(directory, 2_000 if quick else replaying.MESSAGES_MIN),
     }
 

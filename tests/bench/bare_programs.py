@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import asyncpg
 import httptools
 import nats
@@ -25,8 +26,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
-
-from tollgate_venues.line import Line
 
 VARIABLE = "TOLLGATE_BENCH_CHAIN"
 DESK = "bare"
@@ -50,7 +49,7 @@ class Chain:
     quote_bytes: int
     intent_bytes: int
     decision_bytes: int
-    quotes_per_intent: int
+    intents_per_s: float
 
 
 def now_us() -> int:
@@ -191,15 +190,17 @@ async def _follow(chain: Chain, subject: str, take: Callable[[Msg], Awaitable[No
 
 
 async def strategy(chain: Chain) -> None:
-    """B: turn every so many quote messages into an intent; the symbols take turns."""
+    """B: turn quote messages into intents, as often as the platform's strategy did; the symbols take turns."""
     count = 0
+    due = time.monotonic()
 
     async def take(message: Msg) -> None:
-        nonlocal count
-        content = json.loads(message.data)
-        count += 1
-        if count % chain.quotes_per_intent:
+        nonlocal count, due
+        if time.monotonic() < due:
             return
+        due += 1 / chain.intents_per_s
+        count += 1
+        content = json.loads(message.data)
         stamps = list(content["stamps"].values())
         headers = message.headers or {}
         moments = [stamps[count % len(stamps)], content["spoke_us"]]
@@ -236,7 +237,7 @@ async def execution(chain: Chain) -> None:
     """D: commit a row for every decision, then send the order."""
     database = await asyncpg.connect(chain.postgres_dsn)
     prepared = await database.prepare(INSERT)
-    line = Line(f"http://127.0.0.1:{chain.order_port}")
+    venue = aiohttp.ClientSession(f"http://127.0.0.1:{chain.order_port}", timeout=aiohttp.ClientTimeout(total=2))
     turn = asyncio.Lock()
     sending: set[asyncio.Task[None]] = set()
 
@@ -248,7 +249,8 @@ async def execution(chain: Chain) -> None:
             await prepared.fetch(f"{begun_us}:{sequence}", begun_us, message.data.decode())
         places = [content["quote"], content["intent"], sequence]
         body = json.dumps({"moments": [*content["moments"], *places, begun_us, now_us()]})
-        await line.request("POST", "/orders", {"content-type": "application/json"}, body.encode(), 2.0)
+        async with venue.post("/orders", data=body.encode()) as answer:
+            await answer.read()
 
     async def take(message: Msg) -> None:
         task = asyncio.create_task(send(message))

@@ -87,16 +87,15 @@ async def _measure(platform: Platform, seconds: float) -> tuple[Segment, Shape]:
         quoted = (line.venue_ts_us, cause[1].ts_us, cause[0].stored_us)
         stored = (record.stored_us, decisions[message.id].stored_us)
         ways.append(Way((*quoted, *stored, *row, received[message.client_order_id])))
-    return Segment(ways, len(records) / seconds), _shape(list(messages.values()))
+    return Segment(ways, len(records) / seconds), _shape(list(messages.values()), seconds)
 
 
-def _shape(messages: list[tuple[Record, Message]]) -> Shape:
+def _shape(messages: list[tuple[Record, Message]], seconds: float) -> Shape:
     def sizes(kind: type[Message]) -> list[float]:
         return [len(record.data) for record, message in messages if isinstance(message, kind)]
 
     quotes, intents, decisions = sizes(Quote), sizes(Intent), sizes(Decision)
-    every = max(len(quotes) // len(intents), 1)
-    return Shape(int(median(quotes)), int(median(intents)), int(median(decisions)), every)
+    return Shape(int(median(quotes)), int(median(intents)), int(median(decisions)), len(intents) / seconds)
 
 
 async def connect(platform: Platform) -> NatsTape:

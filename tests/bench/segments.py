@@ -34,12 +34,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What the bare chain copies of the platform: message sizes in bytes, and how many quotes lead to one intent."""
+    """What the bare chain copies of the platform: message sizes in bytes, and how often an intent is written."""
 
     quote_bytes: int = 700
     intent_bytes: int = 1_000
     decision_bytes: int = 1_200
-    quotes_per_intent: int = 10
+    intents_per_s: float = 15.0
 
 
 @dataclass(slots=True)

@@ -411,7 +411,7 @@ async def test_a_permit_goes_from_risk_to_execution(server: Server) -> None:
     await execution.subscribe("permit.main", cb=heard.put)
     await execution.flush()
     await risk.publish("permit.main", b"permit")
-    assert (await asyncio.wait_for(heard.get(), 2)).data == b"permit"
+    assert (await asyncio.wait_for(heard.get(), 10)).data == b"permit"
     await execution.close()
     await risk.close()
 

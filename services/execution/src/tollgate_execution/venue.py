@@ -15,15 +15,16 @@ from decimal import Decimal
 from typing import TypeVar
 from urllib.parse import quote
 
+import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from yarl import URL
 
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_venues.evidence import AccountEvidence, Evidence, FillEvidence
-from tollgate_venues.line import Line, LineBroken
 from tollgate_venues.simulated import parse
 from tollgate_venues.simulated.parse import UnreadableVenueData
 
@@ -33,6 +34,8 @@ RECEIVE_WINDOW_US = 2_000_000
 _USER_STREAM = "/ws/user"
 _OPEN_TIMEOUT_S = 3.0
 _MESSAGE_BYTES_MAX = 8 * 1024 * 1024
+# A thousand fills of some 300 bytes are a tenth of this.
+_ANSWER_BYTES_MAX = 4 * 1024 * 1024
 _DETAIL_MAX = 500
 
 _OK = 200
@@ -45,6 +48,16 @@ _SERVER_ERROR = 500
 _Json = parse.Json
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 T = TypeVar("T")
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body of reasonable size; raises ``_NoAnswer`` for any other."""
+    answer = bytearray()
+    async for part in response.content.iter_any():
+        answer += part
+        if len(answer) > _ANSWER_BYTES_MAX:
+            raise _NoAnswer(f"{response.url}: an answer of more than {_ANSWER_BYTES_MAX} bytes")
+    return bytes(answer)
 
 
 class VenueUnavailable(Exception):
@@ -86,7 +99,7 @@ class SimulatedVenue:
         self._silence_s = silence_s
         self._base_url = base_url.rstrip("/")
         self._stream_url = f"{self._base_url.replace('http', 'ws', 1)}{_USER_STREAM}"
-        self._line = Line(self._base_url)
+        self._session: aiohttp.ClientSession | None = None
 
     async def connect(self) -> None:
         """Open a connection, so that the first order does not pay for it; a failure is left to the first call."""
@@ -97,7 +110,8 @@ class SimulatedVenue:
 
     async def close(self) -> None:
         """Close every connection."""
-        self._line.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def submit(self, order: VenueOrder) -> Evidence:
         """Place ``order`` once; source ``SUBMIT``."""
@@ -191,14 +205,28 @@ class SimulatedVenue:
 
     async def _call(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
         """Send one signed request and return status and body; raises ``_NoAnswer``."""
-        headers = self._headers(method, target, body)
+        url = URL(f"{self._base_url}{target}", encoded=True)
         try:
-            status, answer = await self._line.request(method, target, headers, body, self._timeout_s)
-        except (LineBroken, TimeoutError) as error:
+            async with self._connected().request(
+                method, url, data=body, headers=self._headers(method, target, body), allow_redirects=False
+            ) as response:
+                status, answer = response.status, await _bounded(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _NoAnswer(f"{method} {target}: {type(error).__name__}: {error}") from error
         if status >= _SERVER_ERROR or status == _REQUEST_TIMEOUT:
             raise _NoAnswer(f"{method} {target}: the venue answered {status}")
         return status, answer
+
+    def _connected(self) -> aiohttp.ClientSession:
+        """Return the pool of connections; it belongs to the running loop and is made when it is first used."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
 
     def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
         timestamp = str(time.time_ns() // 1_000)

@@ -238,18 +238,18 @@ class LedgerCore:
 
     def _say_books(self, sequence: int, cause: Message, reply: _Reply) -> None:
         valuation, portfolio = self._valuation, self._portfolio
-        positions = valuation.positions(portfolio)
-        unrealized = sum((position.unrealized for position in positions), ZERO)
+        each = valuation.unrealized(portfolio)
+        unrealized = sum(each, ZERO)
         self._said = (valuation.equity, cause.ts_us)
         amounts = (valuation.equity, valuation.peak, valuation.drawdown, unrealized)
-        if not all(map(fits, (*amounts, *(position.unrealized for position in positions)))):
+        if not all(map(fits, (*amounts, *each))):
             self._raise_alarm(AlarmReason.UNREPRESENTABLE, sequence, cause, f"equity {valuation.equity}", reply)
             return
         reply.say(
             Books,
             as_of=sequence,
             cash=self._cash(),
-            positions=positions,
+            positions=valuation.positions(portfolio),
             equity=valuation.equity,
             realized=portfolio.realized,
             unrealized=unrealized,

@@ -46,6 +46,13 @@ class Valuation:
         self.equity = self._equity_of(portfolio)
         self.peak = max(self.peak, self.equity)
 
+    def unrealized(self, portfolio: Portfolio) -> tuple[Decimal, ...]:
+        """Return the unrealized result of each position, in the order of ``positions``."""
+        return tuple(
+            self._value(symbol, holding.quantity, holding.cost) - holding.cost
+            for symbol, holding in portfolio.holdings().items()
+        )
+
     def positions(self, portfolio: Portfolio) -> tuple[Position, ...]:
         """Return what is held, with its mark and unrealized result, sorted by symbol."""
         return tuple(
@@ -54,9 +61,11 @@ class Valuation:
                 quantity=holding.quantity,
                 cost=holding.cost,
                 mark=self._marks.get(symbol),
-                unrealized=self._value(symbol, holding.quantity, holding.cost) - holding.cost,
+                unrealized=unrealized,
             )
-            for symbol, holding in portfolio.holdings().items()
+            for (symbol, holding), unrealized in zip(
+                portfolio.holdings().items(), self.unrealized(portfolio), strict=True
+            )
         )
 
     def _equity_of(self, portfolio: Portfolio) -> Decimal:
