@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import io
 from pathlib import Path
 
 from rich.console import Console
@@ -38,10 +39,9 @@ async def draw(state_dir: Path, picture: Path, seconds: float) -> None:
     async with new_client() as client:
         state.note_report(build_report(await ask_all(client, platform)))
     listening.cancel()
-    with Path("/dev/null").open("w") as nowhere:
-        console = Console(record=True, width=WIDTH, height=HEIGHT, file=nowhere, force_terminal=True)
-        console.print(render(state, f"desk {platform['desk']}  run {platform['run_id']}", HEIGHT))
-        console.save_svg(str(picture), title="make run")
+    console = Console(record=True, width=WIDTH, height=HEIGHT, file=io.StringIO(), force_terminal=True)
+    console.print(render(state, f"desk {platform['desk']}  run {platform['run_id']}", HEIGHT))
+    console.save_svg(str(picture), title="make run")
 
 
 def main() -> None:

@@ -138,6 +138,11 @@ class Witness:
             state[stream] = (counts["messages"], counts["last_seq"], counts["consumer_count"], content["config"])
         return state
 
+    async def grown_since(self, before: dict[str, tuple[int, ...]]) -> int:
+        """Return by how many messages the streams have grown in all."""
+        after = await self.state()
+        return sum(after[stream][0] - before[stream][0] for stream in STREAMS)
+
     async def settle(self, actor: Client) -> None:
         await actor.flush()
         await asyncio.sleep(SETTLE_S)
@@ -315,10 +320,12 @@ async def test_an_acknowledgement_cannot_be_sent_under_anybody_elses_name(
         witness.heard.clear()
         for victim in victims:
             await client.publish(own.replace(">", "kind"), b"own", reply=victim)
+        # What its writer may append arrives, however busy the machine; only then is it time to look for more.
+        async with asyncio.timeout(10):
+            while await witness.grown_since(before) < len(victims):
+                await asyncio.sleep(0.01)
         await witness.settle(client)
-        after = await witness.state()
-        grown = sum(after[stream][0] - before[stream][0] for stream in STREAMS)
-        assert grown == len(victims), own
+        assert await witness.grown_since(before) == len(victims), own
         assert all(heard.data == b"own" for who, heard in witness.heard if who != user.name), own
     await client.close()
 
@@ -405,13 +412,20 @@ async def test_a_batch_comes_whole_and_in_order(server: Server) -> None:
 
 
 async def test_a_permit_goes_from_risk_to_execution(server: Server) -> None:
-    """Permits are not stored; execution hears them."""
+    """Permits are not stored; execution hears them.
+
+    They are repeated here as risk repeats them: in about one server start of sixty, nats-server 2.15.1 does not yet
+    pass the very first message from one account to another, though the subscriber's flush was answered.
+    """
     execution, risk = await server.connect("execution"), await server.connect("risk")
     heard: asyncio.Queue[Msg] = asyncio.Queue()
     await execution.subscribe("permit.main", cb=heard.put)
     await execution.flush()
-    await risk.publish("permit.main", b"permit")
-    assert (await asyncio.wait_for(heard.get(), 10)).data == b"permit"
+    async with asyncio.timeout(10):
+        while heard.empty():
+            await risk.publish("permit.main", b"permit")
+            await asyncio.sleep(0.05)
+    assert heard.get_nowait().data == b"permit"
     await execution.close()
     await risk.close()
 
