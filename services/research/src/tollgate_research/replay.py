@@ -81,7 +81,7 @@ class Replay:
         self._cores: dict[str, Core] = fresh_cores()
         self._reading = Reading(desk)
         self._expected: dict[str, tuple[int, Message]] = {}
-        self._last_output_of: dict[str, int] = {}
+        self._last_output_of: dict[str, tuple[int, int]] = {}
         self._signatures = Signatures()
         self._digest = hashlib.sha256()
 
@@ -130,7 +130,7 @@ class Replay:
             expected = self._signatures.carry_over(message, expected)
         replayed = encode(expected) if expected is not None else None
         self._note(record, message.writer, replayed)
-        self._last_output_of[message.writer] = max(self._last_output_of.get(message.writer, 0), message.cause or 0)
+        self._last_output_of[message.writer] = max(self._last_output_of.get(message.writer, (0, 0)), _place(message))
 
     def _compare_market(self, record: Record, market: dict[str, bytes]) -> None:
         if record.message_id not in market:
@@ -148,12 +148,18 @@ class Replay:
     def finish(self) -> Report:
         """Say what was expected and never came: the tape's tail, or a difference."""
         for message_id, (cause, output) in self._expected.items():
-            if cause > self._last_output_of.get(output.writer, 0):
+            # A tape may end between two outputs of one step.
+            if _place(output) > self._last_output_of.get(output.writer, (0, 0)):
                 self.report.tail += 1
             else:
                 self.report.differences.append(Difference(cause, message_id, None, encode(output)))
         self.report.fingerprint = self._digest.hexdigest()
         return self.report
+
+
+def _place(output: Message) -> tuple[int, int]:
+    """Return where an output stands among its writer's: its cause, and its number among the cause's outputs."""
+    return output.cause or 0, int(output.id.rpartition(":")[2])
 
 
 def _market_outputs(run: Run) -> dict[str, bytes]:
