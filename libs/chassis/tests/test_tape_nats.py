@@ -192,3 +192,27 @@ async def test_an_id_that_another_writer_has_taken_halts_and_is_not_taken_for_sa
     await tape.append("tape.main.strategy.intent.BTC-USDT", b"forged", "risk:operator:1-engaged", 0)
     with pytest.raises(TakenId, match=r"lies on the tape at 1 already, under tape\.main\.strategy"):
         await tape.append("tape.main.risk.kill_switch", b"genuine", "risk:operator:1-engaged", 0)
+
+
+async def test_what_does_not_wake_the_reader_comes_with_what_does_and_in_order(tape, monkeypatch):
+    """A minute of patience for the others: only the kind that wakes can have ended it."""
+    monkeypatch.setattr("tollgate_chassis.tape.nats.QUIET_S", 60)
+    monkeypatch.setattr("tollgate_chassis.tape.nats.IDLE_S", 60)
+    reading = tape.follow(1, wakes={"mode"})
+    assert await anext(reading) == []
+    waiting = asyncio.ensure_future(anext(reading))
+    await fill(tape, 3, "tape.main.ledger.books")
+    await tape.client.flush()
+    assert not waiting.done()
+    await fill(tape, 1)
+    batch = await asyncio.wait_for(waiting, 10)
+    assert [record.sequence for record in batch] == [1, 2, 3, 4]
+    await reading.aclose()
+
+
+async def test_what_does_not_wake_the_reader_comes_by_itself_a_moment_later(tape):
+    reading = tape.follow(1, wakes=())
+    assert await anext(reading) == []
+    await fill(tape, 2, "tape.main.ledger.books")
+    assert [record.sequence for record in await asyncio.wait_for(anext(reading), 10)] == [1, 2]
+    await reading.aclose()

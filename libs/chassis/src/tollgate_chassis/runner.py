@@ -119,7 +119,7 @@ class Runner:
             await self._snapshots.save(self.capture())
 
     async def _follow(self, caught_up_at: int, started: float) -> None:
-        async with aclosing(self._tape.follow(self.position + 1)) as reading:
+        async with aclosing(self._tape.follow(self.position + 1, self._shell.wakes_on)) as reading:
             async for batch in reading:
                 for record in batch:
                     await self._apply(record)

@@ -17,6 +17,9 @@ class Shell:
     span_name = "tape.step"
     """Name of the span around a step that leads to something."""
 
+    wakes_on: frozenset[str] | None = None
+    """Kinds that the service answers to at once; others are applied with the next of these, or a moment later."""
+
     async def start(self, runner: "Runner") -> None:
         """Connect what the service needs besides the tape; called before the first record is read."""
 

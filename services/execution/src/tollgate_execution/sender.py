@@ -6,6 +6,7 @@ none twice. Whatever the venue says, or fails to say, becomes a report; the core
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -33,6 +34,9 @@ _TELLS_NOTHING = frozenset({ReportStatus.NO_ANSWER, ReportStatus.ABSENT})
 
 # How a submit that the venue did not take, or did not answer, is called in the log.
 _SUBMIT_EVENTS = {ReportStatus.REJECTED: "rejected", ReportStatus.NO_ANSWER: "unknown"}
+
+# A commit takes a millisecond or two; a database that needs longer must not keep execution from reading on.
+_WRITTEN_S = 0.05
 
 # The first permit is awaited for one second, the longest that any may live: four of them come in that time.
 _PERMIT_LOOKS, _PERMIT_LOOK_S = 100, 0.01
@@ -75,6 +79,7 @@ class Sender:
         self._pace = Pace(orders_per_s_max)
         self._write_behind = write_behind
         self._asking: set[str] = set()
+        self._unwritten: set[asyncio.Event] = set()
         self._under_way: dict[str, list[_Appending]] = {}
 
     def carry_out(self, effect: Effect, message: Message) -> None:
@@ -93,12 +98,31 @@ class Sender:
         """Begin the sending of an order, in the trace of the decision that asked for it."""
         tracing = self._runner.tracing
         parent = tracing.headers()
+        written = asyncio.Event()
+        self._unwritten.add(written)
 
         async def traced() -> None:
-            with tracing.span("execution.submit", parent, client_order_id=submit.approval.client_order_id):
-                await self._submit(submit)
+            try:
+                with tracing.span("execution.submit", parent, client_order_id=submit.approval.client_order_id):
+                    await self._submit(submit, written)
+            finally:
+                self._tell_written(written)
 
         self._lanes.run(submit.approval.client_order_id, traced)
+
+    async def until_written(self) -> None:
+        """Wait until every submit that was begun is in the journal, or for ``_WRITTEN_S`` at most.
+
+        The tape says SUBMITTING after the journal does, and their disks' syncs do not stand in each other's way.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_WRITTEN_S):
+                for written in list(self._unwritten):
+                    await written.wait()
+
+    def _tell_written(self, written: asyncio.Event) -> None:
+        self._unwritten.discard(written)
+        written.set()
 
     def ask(self, client_order_id: str) -> None:
         """Look an order up at the venue; asking while a question waits already is one question."""
@@ -128,12 +152,13 @@ class Sender:
         if changes:
             appending.sequence = await self._runner.observe(report)
 
-    async def _submit(self, submit: Submit) -> None:
+    async def _submit(self, submit: Submit, on_disk: asyncio.Event) -> None:
         approval = submit.approval
         await self._first_permit()
         began = time.perf_counter()
         written = await self._journal.prepare(submit)
         metrics.WRITE_AHEAD_SECONDS.observe(time.perf_counter() - began)
+        self._tell_written(on_disk)
         if written is WriteAhead.ALREADY_THERE:
             logger().warning("order.submit.already_journaled", **_words(approval), outcome="asked")
             self.ask(approval.client_order_id)

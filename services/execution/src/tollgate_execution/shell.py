@@ -57,6 +57,7 @@ class ExecutionShell(Shell):
     """What execution does around its core."""
 
     span_name = "execution.step"
+    wakes_on = frozenset({"decision", "report", "kill_switch"})
 
     def __init__(
         self,
@@ -155,8 +156,10 @@ class ExecutionShell(Shell):
         """Begin the calls; in recovery nothing, because ``went_live`` sees to whatever was left open."""
         if not live:
             return
+        sender = self._started().sender
         for effect in step.effects:
-            self._started().sender.carry_out(effect, message)
+            sender.carry_out(effect, message)
+        await sender.until_written()
 
     def finish(self, output: Message) -> Message:
         """Leave the output as it is; say it in logs and metrics, unless it was said before a crash."""

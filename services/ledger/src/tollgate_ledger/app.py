@@ -30,6 +30,7 @@ class LedgerShell(Shell):
     """Hands entries and records to the recorder and tells the ledger's configuration to the tape."""
 
     span_name = "ledger.book"
+    wakes_on = frozenset({"fill"})
 
     def __init__(self, settings: LedgerSettings, core: LedgerCore, recorder: Recorder) -> None:
         self._settings = settings

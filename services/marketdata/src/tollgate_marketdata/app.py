@@ -34,6 +34,8 @@ _RECONNECT_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 class MarketDataShell(Shell):
     """Feeds the core and appends what it says, one message in flight."""
 
+    wakes_on = frozenset[str]()
+
     def __init__(self, settings: MarketDataSettings) -> None:
         self._settings = settings
         self._section = settings.marketdata

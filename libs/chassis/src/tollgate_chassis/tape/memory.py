@@ -1,7 +1,7 @@
 """The tape in memory, with the broker's rules: order, derived ids, and the writer's race."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import suppress
 
 from tollgate_chassis.tape.records import NO_HEADERS, Bounds, LostRace, Record
@@ -61,7 +61,11 @@ class MemoryTape:
         if all(kept != message_id for _, kept, _ in self.dead_letters):
             self.dead_letters.append((subject, message_id, data))
 
-    async def follow(self, start: int) -> AsyncGenerator[list[Record], None]:
+    async def follow(
+        self,
+        start: int,
+        wakes: Collection[str] | None = None,  # noqa: ARG002 - in memory all come at once
+    ) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records from ``start`` on, gap-free, for ever; an empty one says that there is no more."""
         position = start
         while True:
