@@ -196,7 +196,6 @@ async def test_an_id_that_another_writer_has_taken_halts_and_is_not_taken_for_sa
 
 async def test_what_does_not_wake_the_reader_comes_with_what_does_and_in_order(tape, monkeypatch):
     """A minute of patience for the others: only the kind that wakes can have ended it."""
-    monkeypatch.setattr("tollgate_chassis.tape.nats.QUIET_S", 60)
     monkeypatch.setattr("tollgate_chassis.tape.nats.IDLE_S", 60)
     reading = tape.follow(1, wakes={"mode"})
     assert await anext(reading) == []
@@ -207,6 +206,17 @@ async def test_what_does_not_wake_the_reader_comes_with_what_does_and_in_order(t
     await fill(tape, 1)
     batch = await asyncio.wait_for(waiting, 10)
     assert [record.sequence for record in batch] == [1, 2, 3, 4]
+    await reading.aclose()
+
+
+async def test_a_kind_wakes_with_and_without_a_symbol(tape, monkeypatch):
+    monkeypatch.setattr("tollgate_chassis.tape.nats.IDLE_S", 60)
+    reading = tape.follow(1, wakes={"decision", "mode"})
+    assert await anext(reading) == []
+    for subject, sequence in (("tape.main.risk.decision.BTC-USDT", 1), ("tape.main.risk.mode", 2)):
+        waiting = asyncio.ensure_future(anext(reading))
+        await fill(tape, 1, subject)
+        assert [record.sequence for record in await asyncio.wait_for(waiting, 10)] == [sequence]
     await reading.aclose()
 
 

@@ -57,7 +57,6 @@ class ExecutionShell(Shell):
     """What execution does around its core."""
 
     span_name = "execution.step"
-    wakes_on = frozenset({"decision", "report", "kill_switch"})
 
     def __init__(
         self,

@@ -38,7 +38,6 @@ class RiskShell(Shell):
     """Signs what the core approves, and holds the lease without which execution sends nothing."""
 
     span_name = "risk.pre_trade"
-    wakes_on = frozenset({"intent", "policy", "kill_switch"})
 
     def __init__(
         self, settings: RiskSettings, core: RiskCore, control: KillSwitchControl, decisions: DecisionLog, signer: Signer

@@ -24,7 +24,6 @@ class StrategyShell(Shell):
     """The strategy has no effects: it reads the tape, and what it wants it writes there."""
 
     span_name = "strategy.decide"
-    wakes_on = frozenset({"quote"})
 
     def __init__(self, settings: StrategySettings, core: StrategyCore) -> None:
         self._settings = settings

@@ -31,17 +31,14 @@ from tollgate_chassis.tape.records import (
     TapeLostItsHead,
     TapeUnavailable,
     TooLarge,
-    kind_of,
 )
 from tollgate_contracts.subjects import live_subject, market_stream, market_subject, tape_stream
 
 # One direct get answers at most this many records: enough to read 100,000 a second, small enough to stay in memory.
 BATCH = 256
-# After this long without a record the reader asks the broker whether there is one: a lost delivery is found, and a
-# silent connection is noticed.
-IDLE_S = 0.25
-# What a reader does not answer to may wait this long, so that a quote does not wake five services where one decides.
-QUIET_S = 0.05
+# After this long without a delivery the reader asks the broker whether there is a record: what does not wake it is
+# read, a lost delivery is found, and a silent connection is noticed.
+IDLE_S = 0.1
 # An answer that takes longer is no answer; a healthy broker takes a hundredth of it.
 ANSWER_S = 2.0
 # Deliveries kept while the reader is busy; older ones are dropped and fetched again by sequence.
@@ -75,8 +72,6 @@ class NatsTape:
         self._client = Client()
         self._deliveries: deque[Record] = deque(maxlen=DELIVERIES_MAX)
         self._delivered = asyncio.Event()
-        self._wakes: Collection[str] | None = None
-        self._quiet: asyncio.TimerHandle | None = None
         self._lost: str | None = None
         self._last_error = "no error was given"
         self.tip = 0
@@ -189,16 +184,16 @@ class NatsTape:
     async def follow(self, start: int, wakes: Collection[str] | None = None) -> AsyncGenerator[list[Record], None]:
         """Yield batches of records from ``start`` on, gap-free, for ever.
 
-        ``wakes`` names the kinds that the reader answers to; others wait for one of them, for ``QUIET_S`` at most,
-        and come in the same batch. All come at once when it is null.
+        ``wakes`` names the kinds that the reader answers to. Others are not delivered to it: they are fetched before
+        the next that is, or after ``IDLE_S``, so that a quote does not wake five services where one decides. All are
+        delivered when it is null.
 
         An empty batch says that the broker was asked and has nothing further; it comes at least every ``IDLE_S``.
 
         Raises ``TapeLostItsHead`` when the next record is no longer on the tape, and ``TapeUnavailable`` when
         the broker does not answer.
         """
-        self._wakes = wakes
-        live = await self._client.subscribe(f"{live_subject(self._desk)}.>", cb=self._deliver)
+        live = [await self._client.subscribe(each, cb=self._deliver) for each in self._live_subjects(wakes)]
         position = start
         try:
             while True:
@@ -212,29 +207,30 @@ class NatsTape:
                     yield records
         finally:
             with suppress(nats.errors.Error):
-                await live.unsubscribe()
+                for each in live:
+                    await each.unsubscribe()
+
+    def _live_subjects(self, wakes: Collection[str] | None) -> list[str]:
+        live = live_subject(self._desk)
+        if wakes is None:
+            return [f"{live}.>"]
+        # Some kinds carry the symbol as a further token.
+        return [f"{live}.*.{kind}{more}" for kind in sorted(wakes) for more in ("", ".>")]
 
     async def _deliver(self, message: Msg) -> None:
         record = _record(message)
         self.tip = max(self.tip, record.sequence)
         self._deliveries.append(record)
-        if self._wakes is None or kind_of(record.subject) in self._wakes:
-            self._delivered.set()
-        elif self._quiet is None:
-            self._quiet = asyncio.get_running_loop().call_later(QUIET_S, self._delivered.set)
+        self._delivered.set()
 
     async def _take_deliveries(self, position: int) -> list[Record]:
         """Return the deliveries that continue at ``position``; none when one is missing or nothing came."""
-        one_is_missing = bool(self._deliveries) and self._deliveries[0].sequence > position
-        if not self._delivered.is_set() and not one_is_missing:
+        if not self._deliveries:
+            self._delivered.clear()
             self._check_alive()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._delivered.wait(), IDLE_S)
             self._check_alive()
-        self._delivered.clear()
-        if self._quiet is not None:
-            self._quiet.cancel()
-            self._quiet = None
         taken: list[Record] = []
         while self._deliveries and self._deliveries[0].sequence <= position:
             record = self._deliveries.popleft()

@@ -65,8 +65,3 @@ class TapeWentBackwards(Halt):
 
 class TapeLostItsHead(Halt):
     """The tape begins after the place from which this service must read."""
-
-
-def kind_of(subject: str) -> str:
-    """Return the kind that a tape subject names."""
-    return subject.split(".", 4)[3]
