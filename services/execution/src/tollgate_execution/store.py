@@ -41,7 +41,8 @@ _UNSETTLED = """
 _HAS = "SELECT client_order_id FROM execution.journal WHERE client_order_id = ANY($1::text[])"
 
 _FENCED = "journal_is_fenced"
-_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+# asyncpg calls a connection that breaks within a call an internal error.
+_LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 class JournalLost(Restart):
