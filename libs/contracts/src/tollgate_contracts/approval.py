@@ -4,6 +4,7 @@ Both are signed over the exact bytes that travel, behind a tag that names what t
 over one can never stand for the other. Execution verifies before it parses.
 """
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,8 +13,8 @@ from tollgate_contracts.envelope import Desk, Hash, Identifier, Symbol, TimeUs, 
 from tollgate_contracts.money import Price, Quantity
 from tollgate_contracts.strategy import Action, ClientOrderId, OrderType, Side, TimeInForce
 
-APPROVAL_DOMAIN = b"tollgate/approval/v1\n"
-PERMIT_DOMAIN = b"tollgate/permit/v1\n"
+APPROVAL_DOMAIN = b"tollgate/approval/v2\n"
+PERMIT_DOMAIN = b"tollgate/permit/v2\n"
 # The longest a permit may live: silence of risk stops execution within this time.
 PERMIT_LIFE_US_MAX = 1_000_000
 
@@ -24,10 +25,20 @@ Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 Environment = Literal["simulated", "paper", "live"]
 
 
+class Scope(StrEnum):
+    """What a permit lets through, and what an approval counts as."""
+
+    TRADE = "TRADE"
+    """What passed the gates; nothing of it while the kill switch is engaged."""
+    FLATTEN = "FLATTEN"
+    """Reducing orders by which risk closes positions under an engaged kill switch."""
+
+
 class Approval(Value):
     """All that binds execution; it may make the order smaller, and nothing else."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+    scope: Scope
     environment: Environment
     desk: Desk
     venue: Identifier
@@ -62,7 +73,8 @@ class SignedText(Value):
 class Permit(Value):
     """Risk's lease to execution: while it is fresh, approvals of this kill epoch may be acted upon."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
+    scope: Scope
     desk: Desk
     number: Annotated[int, Field(ge=1)]
     """Rises with each permit of one risk process."""

@@ -7,14 +7,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from tollgate_contracts.config import Config
 from tollgate_contracts.envelope import Identifier, Message, Sequence, Text, TimeUs, Value
-from tollgate_contracts.execution import Account, Fill, Order, Reconcile, Refusal, Report
+from tollgate_contracts.execution import Account, Breaker, Fill, Order, Reconcile, Refusal, Report
 from tollgate_contracts.ledger import Books, Drift
-from tollgate_contracts.marketdata import Bar, Clock, Feed, Instrument, Quote
-from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
+from tollgate_contracts.marketdata import Bar, Clock, Feed, Funding, Instrument, Quote
+from tollgate_contracts.risk import Decision, KillSwitch, Mode, OperatorCall, Policy
 from tollgate_contracts.strategy import Intent
+from tollgate_contracts.tenure import Tenure
 
 AnyMessage = Annotated[
     Instrument
+    | Funding
     | Quote
     | Bar
     | Feed
@@ -24,15 +26,18 @@ AnyMessage = Annotated[
     | Decision
     | Mode
     | KillSwitch
+    | OperatorCall
     | Report
     | Order
     | Fill
     | Refusal
     | Account
     | Reconcile
+    | Breaker
     | Books
     | Drift
-    | Config,
+    | Config
+    | Tenure,
     Field(discriminator="kind"),
 ]
 _ADAPTER: TypeAdapter[Any] = TypeAdapter(AnyMessage)

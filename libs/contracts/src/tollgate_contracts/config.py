@@ -10,11 +10,12 @@ from tollgate_contracts.envelope import Hash, Message, Service
 
 # A configuration is a page of settings; 64 KiB is far more than any of ours and fits a message.
 CONFIG_TEXT_MAX = 65_536
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
     """Return the one JSON text of ``value``: keys sorted, no spaces, no floats, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def config_hash(text: str) -> str:

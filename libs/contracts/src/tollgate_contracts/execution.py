@@ -90,7 +90,7 @@ class Report(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["report"] = "report"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     client_order_id: ClientOrderId
     source: ReportSource
     status: ReportStatus
@@ -108,7 +108,7 @@ class Order(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["order"] = "order"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     client_order_id: ClientOrderId
     venue_order_id: Identifier | None
     intent_id: Identifier
@@ -148,7 +148,7 @@ class Refusal(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["refusal"] = "refusal"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     decision_id: Identifier
     client_order_id: ClientOrderId
     codes: Annotated[tuple[Reason, ...], Field(min_length=1)]
@@ -163,15 +163,27 @@ class Balance(Value):
     locked: NonNegative
 
 
+class VenuePosition(Value):
+    """A perpetual's position as the venue states it; above zero is long, below zero short, in base currency."""
+
+    symbol: Symbol
+    quantity: Amount
+    entry_price: Price
+    liquidation_price: Price | None
+    """Null where the venue names none, as for a position that cannot be liquidated."""
+
+
 class Account(Message):
-    """Balances and fee tier as the venue states them."""
+    """Balances, positions and fee tier as the venue states them."""
 
     writer: Literal["execution"] = "execution"
     kind: Literal["account"] = "account"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     venue: Identifier
     account: Identifier
     balances: tuple[Balance, ...]
+    positions: tuple[VenuePosition, ...]
+    """Of perpetuals; empty at a spot venue."""
     maker_fee_bps: Amount
     taker_fee_bps: Amount
     venue_ts_us: TimeUs
@@ -187,3 +199,34 @@ class Reconcile(Message):
     """What differed: an order id, a trade id or a currency."""
     differed: Text
     done: Text
+
+
+class BreakerState(StrEnum):
+    """Whether calls of one kind are let through."""
+
+    CLOSED = "CLOSED"
+    """They are."""
+    OPEN = "OPEN"
+    """They are not: too many have failed."""
+    HALF_OPEN = "HALF_OPEN"
+    """A few are, to see whether they succeed again."""
+
+
+class EndpointGroup(StrEnum):
+    """Kinds of venue calls that fail together."""
+
+    ORDERS = "ORDERS"
+    ACCOUNT = "ACCOUNT"
+    MARKET_DATA = "MARKET_DATA"
+
+
+class Breaker(Message):
+    """Calls of one kind to the venue were stopped or let through again."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["breaker"] = "breaker"
+    version: Literal[1] = 1
+    group: EndpointGroup
+    from_state: BreakerState
+    to_state: BreakerState
+    detail: Text

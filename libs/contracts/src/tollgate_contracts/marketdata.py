@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tollgate_contracts.envelope import Currency, Identifier, Message, Symbol, Text, TimeUs, Value
-from tollgate_contracts.money import NonNegative, Price, Quantity
+from tollgate_contracts.money import Amount, NonNegative, Price, Quantity
 
 
 class InstrumentStatus(StrEnum):
@@ -22,12 +22,20 @@ class InstrumentStatus(StrEnum):
     """Nothing is taken."""
 
 
+class MarginTerms(Value):
+    """What the venue asks of a position in a perpetual; rates are parts of its notional at the mark."""
+
+    initial_rate: Annotated[NonNegative, Field(gt=0, le=1)]
+    maintenance_rate: Annotated[NonNegative, Field(gt=0, le=1)]
+    leverage_max: Annotated[NonNegative, Field(ge=1)]
+
+
 class Instrument(Message):
     """A symbol's metadata as the venue states it; quantization uses nothing else."""
 
     writer: Literal["marketdata"] = "marketdata"
     kind: Literal["instrument"] = "instrument"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     venue: Identifier
     symbol: Symbol
     base: Currency
@@ -41,6 +49,21 @@ class Instrument(Message):
     """Smallest price times quantity, in quote currency."""
     status: InstrumentStatus
     valid_until_us: TimeUs
+    margin: MarginTerms | None
+    """Of a perpetual; null for spot, which is paid in full."""
+
+
+class Funding(Message):
+    """The next funding payment of a perpetual: longs pay shorts where the rate is above zero."""
+
+    writer: Literal["marketdata"] = "marketdata"
+    kind: Literal["funding"] = "funding"
+    version: Literal[1] = 1
+    venue: Identifier
+    symbol: Symbol
+    rate: Amount
+    """Part of the position's notional at the mark."""
+    due_us: TimeUs
 
 
 class SymbolQuote(Value):

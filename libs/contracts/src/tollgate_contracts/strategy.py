@@ -41,6 +41,17 @@ class Action(StrEnum):
     CANCEL = "CANCEL"
 
 
+class Purpose(StrEnum):
+    """What an order is for, as far as the gate must know."""
+
+    ENTRY = "ENTRY"
+    """To open or to enlarge a position."""
+    EXIT = "EXIT"
+    """To make a position smaller."""
+    STOP = "STOP"
+    """To make a position smaller because it has lost as much as it may."""
+
+
 ClientOrderId = Annotated[str, Field(pattern=r"^tg[0-9a-f]{30}$")]
 """Derived from strategy, cycle, symbol, side and the intent's content; 32 characters fit every venue we know."""
 
@@ -73,9 +84,10 @@ class Intent(Message):
 
     writer: Literal["strategy"] = "strategy"
     kind: Literal["intent"] = "intent"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     strategy: Identifier
     action: Action
+    purpose: Purpose
     client_order_id: ClientOrderId
     symbol: Symbol
     side: Side

@@ -3,7 +3,7 @@
 from tollgate_contracts.envelope import Message, Service
 
 # Kinds that are written per symbol carry it as the last token, so that a reader may filter by it.
-PER_SYMBOL = frozenset({"instrument", "bar", "intent", "decision", "order", "fill"})
+PER_SYMBOL = frozenset({"instrument", "funding", "bar", "intent", "decision", "order", "fill"})
 
 
 def tape_stream(desk: str) -> str:
@@ -50,3 +50,8 @@ def dead_letter_subject(desk: str, service: Service) -> str:
 def permit_subject(desk: str) -> str:
     """Return the subject of risk's permits: not stored, because an old permit is worth nothing."""
     return f"permit.{desk}"
+
+
+def presence_subject(desk: str, service: Service) -> str:
+    """Return the prefix at which instances of one service ask who is active, and hear the answer; not stored."""
+    return f"presence.{desk}.{service}"
