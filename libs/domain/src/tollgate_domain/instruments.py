@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
 
-from tollgate_contracts.marketdata import Instrument, InstrumentStatus
+from tollgate_contracts.marketdata import Instrument, InstrumentStatus, MarginTerms
 from tollgate_contracts.money import EXACT, is_multiple, round_ceiling, round_down, round_floor
 from tollgate_contracts.strategy import Side
 
@@ -22,6 +22,8 @@ class InstrumentRules:
     min_notional: Decimal
     status: InstrumentStatus
     valid_until_us: int
+    margin: MarginTerms | None
+    """Of a perpetual; none for spot."""
 
     @classmethod
     def of(cls, message: Instrument) -> Self:
@@ -36,6 +38,7 @@ class InstrumentRules:
             min_notional=message.min_notional,
             status=message.status,
             valid_until_us=message.valid_until_us,
+            margin=message.margin,
         )
 
     def quantize_quantity(self, quantity: Decimal) -> Decimal:

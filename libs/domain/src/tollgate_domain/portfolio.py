@@ -1,12 +1,19 @@
-"""Cash and positions from what the venue opened with and every fill since; average cost, long only.
+"""Cash and positions from what the venue opened with and every fill since, at average cost.
 
-Strategy, risk and ledger use this one arithmetic, so that they can only agree. At every moment and exactly::
+Strategy, risk and ledger use this one arithmetic, so that they can only agree. Spot is paid in full and long only.
+A perpetual is a promise: its position is signed, what it has cost is the value at which it was entered, below zero
+for a short, and cash moves only by results and fees. At every moment and exactly::
 
-    cash + cost of positions == opening cash + opening cost + realized - fees
+    cash + cost of spot positions == opening cash + opening cost of spot + realized - fees
 
-because whatever rounding takes from the cost of a partial sale it gives to the realized result.
+and for each symbol of either kind, where a buy's value counts above zero and a sale's below::
+
+    cost == opening cost + value of all trades + realized
+
+because whatever rounding takes from the cost of a part that is closed it gives to the realized result.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -26,15 +33,44 @@ class OversoldError(ValueError):
     """A fill sells more than is held: what we believe and what the venue did differ."""
 
 
+class KindError(ValueError):
+    """A fill trades as spot what is held as a perpetual, or the other way about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What is held of one symbol: quantity in base currency, its whole cost in quote currency, fees excluded."""
+    """What is held of one symbol: quantity in base currency, its whole cost in quote currency, fees excluded.
+
+    Both are below zero for a short, which only a perpetual can be.
+    """
 
     quantity: Decimal
     cost: Decimal
+    perpetual: bool = False
 
 
 EMPTY = Holding(ZERO, ZERO)
+
+
+def signed(side: Side, quantity: Decimal) -> Decimal:
+    """Return ``quantity`` as it changes a position: above zero for a buy, below for a sale."""
+    return quantity if side is Side.BUY else -quantity
+
+
+def trade(before: Holding, quantity: Decimal, price: Decimal) -> tuple[Holding, Decimal]:
+    """Return the holding after a trade of signed ``quantity``, and what was realized, before fees.
+
+    A trade may open, enlarge, reduce, close, or close and open the other way.
+    """
+    held = before.quantity
+    if held * quantity >= ZERO:
+        return Holding(held + quantity, before.cost + notional(price, quantity), before.perpetual), ZERO
+    closed = min(abs(held), abs(quantity))
+    # The part of the position that ends, with its own sign, and what is left of the trade to open anew.
+    ended = closed if held > ZERO else -closed
+    cost = before.cost if closed == abs(held) else divide(before.cost * closed, abs(held), COST_PLACES)
+    after = Holding(held + quantity, before.cost - cost + notional(price, quantity + ended), before.perpetual)
+    return after, notional(price, ended) - cost
 
 
 class Portfolio:
@@ -45,14 +81,15 @@ class Portfolio:
         self.opened = False
         self.cash = ZERO
         self.realized = ZERO
-        """Sum of sale proceeds minus the cost of what was sold, before fees."""
+        """Sum of what closing positions has brought over their cost, before fees."""
         self.fees = ZERO
         self._holdings: dict[str, Holding] = {}
 
-    def open(self, account: Account, symbols: tuple[str, ...]) -> bool:
-        """Take the opening balances from the first account message; say whether this was it.
+    def open(self, account: Account, symbols: tuple[str, ...], perpetuals: Collection[str] = ()) -> bool:
+        """Take the opening balances and positions from the first account message; say whether this was it.
 
-        What was held before is opened at no cost: its price is not known to us.
+        What was held of spot is opened at no cost: its price is not known to us. A perpetual's position is opened
+        at its entry price; of a symbol that is known to be one, no balance is a holding.
         """
         if self.opened:
             return False
@@ -60,8 +97,12 @@ class Portfolio:
         self.cash = held.get(self.quote_currency, ZERO)
         for symbol in symbols:
             base, quote = symbol.split("-")
-            if quote == self.quote_currency and held.get(base, ZERO) > 0:
+            if quote == self.quote_currency and held.get(base, ZERO) > 0 and symbol not in perpetuals:
                 self._holdings[symbol] = Holding(held[base], ZERO)
+        for position in account.positions:
+            if position.symbol in symbols:
+                entry_value = notional(position.entry_price, position.quantity)
+                self._hold(position.symbol, Holding(position.quantity, entry_value, perpetual=True))
         self.opened = True
         return True
 
@@ -70,39 +111,31 @@ class Portfolio:
         return self._holdings.get(symbol, EMPTY)
 
     def holdings(self) -> dict[str, Holding]:
-        """Return every holding above zero, sorted by symbol."""
+        """Return every holding but those of zero, sorted by symbol."""
         return {symbol: self._holdings[symbol] for symbol in sorted(self._holdings)}
 
-    def apply(self, fill: Fill) -> Decimal:
+    def apply(self, fill: Fill, *, perpetual: bool = False) -> Decimal:
         """Book one fill and return its realized result before fees, in quote currency.
 
-        Raises ``OversoldError`` when it sells more than is held, and ``ValueError`` for a fee in a currency
-        other than the quote currency.
+        Raises ``OversoldError`` when it sells more of spot than is held, ``KindError`` when what is held is of
+        the other kind, and ``ValueError`` for a fee in a currency other than the quote currency.
         """
-        trade = fill.trade
-        if trade.fee_currency != self.quote_currency:
-            raise ValueError(f"fill {trade.trade_id}: fee in {trade.fee_currency}, expected {self.quote_currency}")
-        value = notional(trade.price, trade.quantity)
-        before = self.holding(fill.symbol)
-        if fill.side is Side.BUY:
-            self._hold(fill.symbol, Holding(before.quantity + trade.quantity, before.cost + value))
-            self.cash -= value + trade.fee
-            self.fees += trade.fee
-            return ZERO
-        if trade.quantity > before.quantity:
-            raise OversoldError(f"fill {trade.trade_id} sells {trade.quantity} {fill.symbol}, held {before.quantity}")
-        sold_cost = self._cost_of(before, trade.quantity)
-        self._hold(fill.symbol, Holding(before.quantity - trade.quantity, before.cost - sold_cost))
-        self.cash += value - trade.fee
-        self.fees += trade.fee
-        self.realized += value - sold_cost
-        return value - sold_cost
-
-    @staticmethod
-    def _cost_of(holding: Holding, quantity: Decimal) -> Decimal:
-        if quantity == holding.quantity:
-            return holding.cost
-        return divide(holding.cost * quantity, holding.quantity, COST_PLACES)
+        made = fill.trade
+        if made.fee_currency != self.quote_currency:
+            raise ValueError(f"fill {made.trade_id}: fee in {made.fee_currency}, expected {self.quote_currency}")
+        before = self._holdings.get(fill.symbol, Holding(ZERO, ZERO, perpetual))
+        if before.perpetual is not perpetual:
+            kind = "a perpetual" if before.perpetual else "spot"
+            raise KindError(f"fill {made.trade_id} of {fill.symbol}, which is held as {kind}")
+        if not perpetual and fill.side is Side.SELL and made.quantity > before.quantity:
+            raise OversoldError(f"fill {made.trade_id} sells {made.quantity} {fill.symbol}, held {before.quantity}")
+        quantity = signed(fill.side, made.quantity)
+        after, realized = trade(before, quantity, made.price)
+        self._hold(fill.symbol, after)
+        self.cash += (realized if perpetual else -notional(made.price, quantity)) - made.fee
+        self.fees += made.fee
+        self.realized += realized
+        return realized
 
     def _hold(self, symbol: str, holding: Holding) -> None:
         if holding.quantity:
@@ -120,6 +153,7 @@ class Portfolio:
             "holdings": {
                 symbol: [plain(holding.quantity), plain(holding.cost)] for symbol, holding in self.holdings().items()
             },
+            "perpetuals": [symbol for symbol, holding in self.holdings().items() if holding.perpetual],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -129,7 +163,8 @@ class Portfolio:
         self.realized = Decimal(state["realized"])
         self.fees = Decimal(state["fees"])
         self._holdings = {
-            symbol: Holding(Decimal(quantity), Decimal(cost)) for symbol, (quantity, cost) in state["holdings"].items()
+            symbol: Holding(Decimal(quantity), Decimal(cost), symbol in state["perpetuals"])
+            for symbol, (quantity, cost) in state["holdings"].items()
         }
 
 

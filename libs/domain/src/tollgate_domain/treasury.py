@@ -1,0 +1,60 @@
+"""The split of what trading brings between trading capital and the treasury.
+
+The law of this module: a loss comes wholly out of trading capital and leaves a deficit. A profit first makes the
+deficit good; of what is above, a share goes to the treasury and is never traded with again. So whatever the results
+and their order, exactly::
+
+    trading + treasury == opening + sum of all results
+
+the treasury never falls, and it never holds more than its share of the highest sum that the results have reached.
+No money from outside is ever assumed.
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Annotated, Self
+
+from pydantic import PlainSerializer
+
+from tollgate_contracts.money import EXACT, ZERO, plain, round_down
+
+Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
+"""A decimal whose text in a snapshot is the same however it came about."""
+
+# Quote currencies are kept to eight places by every venue we know; what rounding leaves stays with trading.
+TREASURY_STEP = Decimal("0.00000001")
+_BPS = Decimal("0.0001")
+
+
+@dataclass(frozen=True, slots=True)
+class Capital:
+    """What the desk owns, in quote currency; open positions count at cost."""
+
+    trading: Exact = ZERO
+    """What may be traded with."""
+    treasury: Exact = ZERO
+    """What may not."""
+    deficit: Exact = ZERO
+    """What has been lost since the results were highest: to be made good before the treasury gets more."""
+
+    def contribute(self, value: Decimal) -> Self:
+        """Return the capital with what the desk opened with besides, which is no result."""
+        return replace(self, trading=self.trading + value)
+
+    def book(self, result: Decimal, share_bps: Decimal) -> Self:
+        """Return the capital after a realized result, net of fees; ``share_bps`` is from 0 to 10,000."""
+        if result < ZERO:
+            return replace(self, trading=self.trading + result, deficit=self.deficit - result)
+        made_good = min(self.deficit, result)
+        share = treasury_share(result - made_good, share_bps)
+        return replace(
+            self,
+            trading=self.trading + result - share,
+            treasury=self.treasury + share,
+            deficit=self.deficit - made_good,
+        )
+
+
+def treasury_share(profit: Decimal, share_bps: Decimal) -> Decimal:
+    """Return what of ``profit``, from zero up, goes to the treasury, rounded down to ``TREASURY_STEP``."""
+    return round_down(EXACT.multiply(EXACT.multiply(profit, share_bps), _BPS), TREASURY_STEP)
