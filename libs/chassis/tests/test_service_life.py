@@ -7,7 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import nats
@@ -63,16 +66,28 @@ async def provision(url: str, **changes: object) -> None:
     await client.close()
 
 
-def start_service(directory: Path, url: str, port: int) -> subprocess.Popen[str]:
+def start_service(directory: Path, url: str, port: int, state: str = "state") -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "TOLLGATE_NATS_URL": url,
-        "TOLLGATE_STATE_DIR": str(directory / "state"),
+        "TOLLGATE_STATE_DIR": str(directory / state),
         "TOLLGATE_PORTS__LEDGER": str(port),
     }
     return subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-c", SERVICE], env=environment, stderr=subprocess.PIPE, text=True
     )
+
+
+async def status_once(service: subprocess.Popen[str], port: int, reached: Callable[[dict[str, Any]], bool]) -> Any:
+    """Return the service's status as soon as it is so."""
+    async with asyncio.timeout(30), httpx.AsyncClient() as client:
+        while service.poll() is None:
+            with suppress(httpx.HTTPError):
+                status = (await client.get(f"http://127.0.0.1:{port}/v1/status")).json()
+                if reached(status):
+                    return status
+            await asyncio.sleep(0.02)
+    raise AssertionError(service.communicate()[1])
 
 
 async def until_ready(service: subprocess.Popen[str], port: int) -> None:
@@ -119,3 +134,57 @@ async def test_a_stream_that_is_not_safe_for_money_is_refused_at_start(tmp_path,
         broker.wait()
     assert service.returncode == 78, log
     assert "deny_delete: False, expected True" in log
+
+
+async def test_a_second_process_with_the_same_state_directory_is_refused_at_start(tmp_path, unused_tcp_port_factory):
+    """Starting it again changes nothing; it names who has the directory, and what to do."""
+    broker, url = start_broker(tmp_path)
+    await provision(url)
+    port, other = unused_tcp_port_factory(), unused_tcp_port_factory()
+    first = start_service(tmp_path, url, port)
+    try:
+        await until_ready(first, port)
+        second = start_service(tmp_path, url, other)
+        _, log = await asyncio.to_thread(second.communicate, timeout=20)
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.communicate()
+        broker.kill()
+        broker.wait()
+    assert second.returncode == 78, log
+    assert f"another ledger, pid {first.pid}, runs with the state directory {tmp_path / 'state'}" in log
+    assert "TOLLGATE_STATE_DIR" in log
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped and woken"])
+async def test_two_processes_one_is_active_and_the_other_takes_over(tmp_path, unused_tcp_port_factory, end):
+    """The one that stands by says for whom and is not ready; it takes over, and who was only stopped ends with 75."""
+    broker, url = start_broker(tmp_path)
+    await provision(url)
+    ports = unused_tcp_port_factory(), unused_tcp_port_factory()
+    first = start_service(tmp_path, url, ports[0])
+    second = None
+    try:
+        active = await status_once(first, ports[0], lambda status: status["live"])
+        assert (active["standby"], active["tenure"]) == (None, 1)
+        second = start_service(tmp_path, url, ports[1], "another-state")
+        waiting = await status_once(second, ports[1], lambda status: status["standby"] is not None)
+        assert (waiting["standby"], waiting["live"]) == (active["instance"], False)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[1]}") as client:
+            assert (await client.get("/healthz")).status_code == httpx.codes.OK
+            ready = await client.get("/readyz")
+        assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
+        assert ready.json()["reasons"] == [f"standing by: {active['instance']} is active"]
+        first.send_signal(end)
+        taken = await status_once(second, ports[1], lambda status: status["live"])
+        assert taken["tenure"] == 2
+        first.send_signal(signal.SIGCONT)
+        _, log = await asyncio.to_thread(first.communicate, timeout=20)
+    finally:
+        for process in filter(None, (first, second)):
+            process.kill()
+            process.communicate()
+        broker.kill()
+        broker.wait()
+    assert first.returncode == (-signal.SIGKILL if end is signal.SIGKILL else 75), log

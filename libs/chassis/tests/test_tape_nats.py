@@ -1,14 +1,8 @@
 """The tape on a real broker: order, holes, races, loss of the connection, and what services may not do."""
 
 import asyncio
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
+from typing import Any
 
 import nats
 import pytest
@@ -17,37 +11,8 @@ from nats.js.api import RePublish, StreamConfig
 from tollgate_chassis.tape import Bounds, LostRace, NatsTape, TakenId, TapeLostItsHead, TapeUnavailable
 
 SUBJECT = "tape.main.risk.mode"
-
-
-class Broker:
-    """A real server without accounts: what is tested here is the tape, not the permissions."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        config = directory / "nats.conf"
-        store = f'jetstream {{ store_dir: "{directory}/js", sync_interval: always }}'
-        config.write_text(f'listen: "127.0.0.1:-1"\n{store}\n')
-        server = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-        assert server is not None
-        self.process = subprocess.Popen(  # noqa: S603 - the server from our own environment
-            [server, "-c", config, "--ports_file_dir", directory], stderr=subprocess.DEVNULL
-        )
-        ports = directory / f"nats-server_{self.process.pid}.ports"
-        while not ports.exists() or not ports.read_text().strip():
-            assert self.process.poll() is None
-        self.url: str = json.loads(ports.read_text())["nats"][0]
-
-    def kill(self) -> None:
-        """Kill it without warning."""
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    made = Broker(tmp_path)
-    yield made
-    made.kill()
+Broker = Any
+"""That of conftest.py."""
 
 
 async def provision(url: str, **changes: object) -> None:

@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore
-from tollgate_chassis.tape import Record, Tape, TapeLostItsHead, TapeWentBackwards
+from tollgate_chassis.standby import Standby
+from tollgate_chassis.tape import (
+    LostRace,
+    NotActive,
+    Record,
+    Superseded,
+    Tape,
+    TapeLostItsHead,
+    TapeWentBackwards,
+)
 from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_chassis.tape.writer import Writer
 from tollgate_chassis.telemetry import metrics
@@ -25,6 +34,7 @@ from tollgate_contracts.core import Core, Step
 from tollgate_contracts.envelope import Message, Service
 from tollgate_contracts.marketdata import Clock
 from tollgate_contracts.subjects import dead_letter_subject
+from tollgate_contracts.tenure import Tenure
 
 # Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
 SNAPSHOT_EVERY = 2_000
@@ -61,7 +71,9 @@ class Runner:
         tracing: Tracing,
         *,
         snapshot_every: int | None = SNAPSHOT_EVERY,
+        standby: Standby | None = None,
     ) -> None:
+        """Without ``standby`` there can be no other instance, as on a tape in memory."""
         self.identity = identity
         self.position = 0
         """The last sequence that was applied."""
@@ -82,6 +94,9 @@ class Runner:
         self._last_message_id = ""
         self._reading = Reading(identity.desk)
         self._missing: dict[str, Message] = {}
+        self._standby = standby
+        self._caught_up_at = 0
+        self._claim_at = 0
         self._stopping = asyncio.Event()
 
     @property
@@ -89,12 +104,47 @@ class Runner:
         """The last sequence known to be on the tape."""
         return max(self._tape.tip, self.position)
 
+    @property
+    def standby(self) -> str | None:
+        """The instance that is active while this one stands by; none when this one is active, or still recovers."""
+        return None if self._standby is None or self.live.is_set() else self._standby.active
+
+    @property
+    def tenure(self) -> int:
+        """Tape sequence from which this instance is the active one; 0 before, and where there can be no other.
+
+        Of two instances the later one has the greater tenure.
+        """
+        return self._standby.tenure if self._standby else 0
+
+    def vouches(self, monotonic_us: int) -> bool:
+        """Say whether what this process does now without an append is done by the active instance.
+
+        It is not while it stands by, nor after a pause, until the tape has said that nobody took its place meanwhile.
+        """
+        return self.live.is_set() and (self._standby is None or self._standby.vouches(monotonic_us))
+
+    def take_over(self) -> None:
+        """Become the active instance, whoever is it now; ``live`` tells when the tape has agreed."""
+        if self._standby is not None and not self.live.is_set():
+            self._standby.insist()
+
+    async def prove(self) -> None:
+        """Ask the tape whether this is still the active instance; raises ``LostRace`` when it is not."""
+        if self.live.is_set():
+            await self._writer.check()
+
     def stop(self) -> None:
         """Ask ``run`` to return after the batch in hand."""
         self._stopping.set()
 
     async def observe(self, message: Message) -> int:
-        """Append an outside event of this service; it takes effect when the core reads it back."""
+        """Append an outside event of this service; it takes effect when the core reads it back.
+
+        Raises ``NotActive`` while this instance is not live: whatever is to be said belongs to the one that is.
+        """
+        if not self.live.is_set():
+            raise NotActive(f"{message.id}: {self.standby or 'nobody'} is active, and this instance is not")
         return await self._append(message, self.tracing.headers())
 
     def capture(self) -> Snapshot:
@@ -107,27 +157,39 @@ class Runner:
         started = time.monotonic()
         await self._restore()
         await self._writer.open()
-        caught_up_at = (await self._tape.bounds()).last
-        if self.position >= caught_up_at:
-            await self._go_live(started)
+        self._caught_up_at = self._claim_at = (await self._tape.bounds()).last
+        if self._standby is not None:
+            await self._look(self._standby)
         try:
-            await self._follow(caught_up_at, started)
+            await self._follow(started)
         finally:
             if self._snapshot_task:
                 await asyncio.wait({self._snapshot_task})
-        if self._snapshot_every and self.live.is_set() and self.position:
+        if self._snapshot_every and self._is_whole and self.position:
             await self._snapshots.save(self.capture())
 
-    async def _follow(self, caught_up_at: int, started: float) -> None:
+    async def _follow(self, started: float) -> None:
+        await self._go_live_in_turn(started)
         async with aclosing(self._tape.follow(self.position + 1, self._shell.wakes_on)) as reading:
             async for batch in reading:
                 for record in batch:
                     await self._apply(record)
-                    if record.sequence == caught_up_at and not self.live.is_set():
-                        await self._go_live(started)
+                await self._go_live_in_turn(started)
                 self._after_batch()
                 if self._stopping.is_set():
                     return
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether every output up to the position is on the tape, so that a snapshot may be taken there."""
+        return self.live.is_set() or (self.standby is not None and not self._missing)
+
+    async def _look(self, standby: Standby) -> None:
+        # After the tape's end was noted: who has a tenure up to there was listening before, and is found; who takes
+        # one from now on is read.
+        await standby.look()
+        if not standby.follows and not standby.is_our_turn:
+            raise LostRace(f"{standby.active or 'another instance'} has become active while this one was starting")
 
     async def _restore(self) -> None:
         bounds = await self._tape.bounds()
@@ -154,6 +216,34 @@ class Runner:
         self.position, self._last_message_id = snapshot.sequence, snapshot.message_id
         self._snapshot_at = snapshot.sequence
 
+    async def _go_live_in_turn(self, started: float) -> None:
+        """Go live once what was there at the start is applied, and no other instance is active."""
+        if self.live.is_set() or self.position < self._claim_at:
+            return
+        if self._standby is not None:
+            if not self._standby.is_our_turn or not await self._claim(self._standby):
+                return
+            started = max(started, self._standby.turned_at)
+        await self._go_live(started)
+
+    async def _claim(self, standby: Standby) -> bool:
+        """Put our tenure behind the service's last word that we have read; say whether the tape took it.
+
+        When it did, nobody has written under our name what we have not read, and nobody else ever will.
+        """
+        try:
+            await standby.claim(lambda tenure: self._append(tenure, {}), self._writer.last, self.cycle_id)
+        except LostRace as lost:
+            if not standby.follows:
+                raise
+            logger().info("standby.lost_race", outcome=lost.why)
+            await standby.lost()
+            # What the one before us wrote last lies before this; once it is read, nobody but a rival can be first.
+            self._claim_at = (await self._tape.bounds()).last
+            return False
+        logger().info("standby.active", outcome="tenure", instance=standby.instance, sequence=standby.tenure)
+        return True
+
     async def _go_live(self, started: float) -> None:
         for message in list(self._missing.values()):
             await self._append(message, {})
@@ -166,6 +256,8 @@ class Runner:
 
     async def _apply(self, record: Record) -> None:
         self.position, self._last_message_id = record.sequence, record.message_id
+        if not self.live.is_set():
+            self._writer.note(record)
         message = await self._read(record)
         if message is not None:
             await self._step(record, message)
@@ -175,6 +267,8 @@ class Runner:
         if isinstance(message, Clock):
             # Others only repeat it, and one of them may be wrong.
             self.cycle_id = max(self.cycle_id, message.cycle_id)
+        if isinstance(message, Tenure) and message.writer == self.identity.service:
+            self._note_tenure(record, message)
         if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
             self._tick_off(record)
         began = time.perf_counter()
@@ -197,13 +291,30 @@ class Runner:
             else:
                 self._missing[finished.id] = finished
 
+    def _note_tenure(self, record: Record, tenure: Tenure) -> None:
+        standby = self._standby
+        if standby is None or tenure.instance == standby.instance:
+            return
+        standby.note_tenure(tenure.instance, is_new=record.sequence > self._caught_up_at)
+        if self.live.is_set() or (not standby.follows and record.sequence > self._caught_up_at):
+            raise Superseded(f"{tenure.instance} is active from {record.sequence} on; this instance stands by")
+
     def _tick_off(self, record: Record) -> None:
+        if self.standby is not None and record.message_id in self._missing:
+            self._check_none_was_passed_over(record)
         regenerated = self._missing.pop(record.message_id, None)
         if regenerated is not None and encode(regenerated) != record.data:
             raise OutputDiffers(
                 f"record {record.sequence} ({record.message_id}) differs from what this code writes for the same "
                 f"cause: on the tape {record.data[:300]!r}, now {encode(regenerated)[:300]!r}"
             )
+
+    def _check_none_was_passed_over(self, record: Record) -> None:
+        # Outputs lie on the tape in the order of their causes. One that was passed over is never written any more,
+        # and would be taken for a duplicate if we wrote it late.
+        oldest = next(iter(self._missing))
+        if oldest != record.message_id:
+            raise OutputDiffers(f"record {record.sequence} is {record.message_id}; this code writes {oldest} before it")
 
     async def _append(self, message: Message, headers: Mapping[str, str]) -> int:
         began = time.perf_counter()
@@ -261,7 +372,7 @@ class Runner:
         metrics.TAPE_TIP.set(self.tip)
         metrics.TAPE_LAG.set(self.tip - self.position)
         taking = self._snapshot_task is not None and not self._snapshot_task.done()
-        if not self._snapshot_every or taking or not self.live.is_set():
+        if not self._snapshot_every or taking or not self._is_whole:
             return
         if self.position - self._snapshot_at >= self._snapshot_every:
             self._snapshot_at = self.position

@@ -20,6 +20,8 @@ from tollgate_chassis.runner import SNAPSHOT_EVERY, Identity, Runner
 from tollgate_chassis.settings import DeskSettings, load_or_exit
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark, SnapshotStore
+from tollgate_chassis.standby import Standby, instance_name
+from tollgate_chassis.state_lock import state_lock
 from tollgate_chassis.tape import NatsTape, TapeUnavailable
 from tollgate_chassis.telemetry import logs
 from tollgate_chassis.telemetry.logs import logger
@@ -47,6 +49,9 @@ class Parts:
     """Where the service keeps snapshots; a file in its state directory when none is given."""
     snapshot_every: int | None = SNAPSHOT_EVERY
     """None for a shell that saves ``runner.capture()`` itself, as the ledger does with its books."""
+    follows_standing_by: bool = True
+    """False for a shell that keeps what it steps where only the active instance may write, as the ledger does: while
+    another is active it waits, and it starts when its turn has come."""
 
 
 class Host(Generic[S]):
@@ -57,6 +62,8 @@ class Host(Generic[S]):
         self._settings = settings
         self._parts = parts
         self._tracing = Tracing(service, settings.run_id, settings.otlp_endpoint)
+        self._instance = instance_name()
+        self._standby: Standby | None = None
         self._runner: Runner | None = None
         self._stopping = asyncio.Event()
 
@@ -105,6 +112,9 @@ class Host(Generic[S]):
         try:
             check_durability(await tape.describe(), settings.desk)
             identity = Identity(self._service, settings.desk, settings.run_id)
+            standby = self._standby = Standby(tape.client, identity, self._instance, follows=parts.follows_standing_by)
+            if not parts.follows_standing_by:
+                await standby.until_our_turn()
             runner = self._runner = Runner(
                 identity,
                 parts.core,
@@ -114,9 +124,11 @@ class Host(Generic[S]):
                 mark,
                 self._tracing,
                 snapshot_every=parts.snapshot_every,
+                standby=standby,
             )
             await parts.shell.start(runner)
-            await _first_to_end(runner.run(), *parts.shell.background())
+            watching = standby.run(lambda: runner.position, runner.prove)
+            await _first_to_end(runner.run(), watching, *parts.shell.background())
         finally:
             await _let_go("service.stop_failed", parts.shell.stop())
             await _let_go("tape.close_failed", tape.close())
@@ -143,12 +155,23 @@ class Host(Generic[S]):
             "tip": runner.tip if runner else 0,
             "lag": runner.tip - runner.position if runner else 0,
             "live": runner.live.is_set() if runner else False,
+            "instance": self._instance,
+            "tenure": runner.tenure if runner else 0,
+            "standby": self._active_instance(),
         }
         own = self._parts.shell.status()
         return {"service": self._service, "run_id": self._settings.run_id, **place, **own}
 
+    def _active_instance(self) -> str | None:
+        """Return the instance for which this one stands by."""
+        if self._standby is None or (self._runner is not None and self._runner.live.is_set()):
+            return None
+        return self._standby.active
+
     def not_ready(self) -> list[str]:
         """Return why the service is not ready, in words."""
+        if active := self._active_instance():
+            return [f"standing by: {active} is active"]
         if self._runner is None:
             return ["not connected to the tape"]
         if not self._runner.live.is_set():
@@ -212,7 +235,8 @@ def run_service(service: Service, settings_type: type[S], build: Callable[[S], P
         await host.run()
 
     try:
-        uvloop.run(live())
+        with state_lock(settings.state_dir, service):
+            uvloop.run(live())
     except ProcessEnd as end:
         logger().error("service.end", outcome=end.code.name.lower(), detail=end.why)
         sys.exit(int(end.code))

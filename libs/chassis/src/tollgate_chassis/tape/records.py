@@ -43,6 +43,14 @@ class LostRace(Restart):
     """Another writer has appended under this service's name first."""
 
 
+class Superseded(LostRace):
+    """The tape says that another instance writes for this service from here on."""
+
+
+class NotActive(Restart):
+    """Only the active instance of a service may write, and this one is not, or not yet."""
+
+
 class TapeUnavailable(Restart):
     """The broker did not answer in time, or the connection is gone; the outcome of an append is not known."""
 

@@ -93,7 +93,8 @@ def render_accounts(users: tuple[User, ...], public_keys: dict[str, str]) -> dic
         if user.account != DESK_ACCOUNT:
             account["imports"] = _imports(user, users)
             account["mappings"] = {_info(stream): _describe(stream) for stream in user.reads}
-            said_to = {subject: _hearers(users, subject) for subject in user.says}
+            # What its own instances say to each other leaves the account by no door.
+            said_to = {subject: [to for to in _hearers(users, subject) if to != user.account] for subject in user.says}
             account["exports"] = [{"stream": subject, "accounts": to} for subject, to in said_to.items() if to]
     return accounts
 
@@ -119,7 +120,9 @@ def _imports(user: User, users: tuple[User, ...]) -> list[dict[str, Any]]:
     imports: list[dict[str, Any]] = [_service(subject) for subject in (*user.appends, *wanted)]
     imports += [{**_service(_info(stream)), "to": _describe(stream)} for stream in user.reads]
     imports += [
-        {"stream": {"account": said_by.get(subject, DESK_ACCOUNT), "subject": subject}} for subject in user.hears
+        {"stream": {"account": said_by.get(subject, DESK_ACCOUNT), "subject": subject}}
+        for subject in user.hears
+        if subject not in user.says
     ]
     return imports
 
