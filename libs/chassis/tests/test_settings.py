@@ -104,9 +104,9 @@ def test_a_process_with_a_bad_configuration_says_so_and_exits_with_its_own_code(
 
 @pytest.mark.parametrize("content", ["", "changeme" * 8, "tiny", "<put-your-token-here-please-0123456789>"])
 def test_placeholders_and_short_secrets_are_refused_without_showing_them(tmp_path, content):
-    path = tmp_path / "operator_token"
+    path = tmp_path / "venue_api_secret"
     path.write_text(content)
-    with pytest.raises(BadConfiguration, match="operator_token is a placeholder or shorter than 32") as refused:
+    with pytest.raises(BadConfiguration, match="venue_api_secret is a placeholder or shorter than 32") as refused:
         read_secret(path)
     assert not content or content not in refused.value.why
 
@@ -117,7 +117,7 @@ def test_a_missing_secret_is_named(tmp_path):
 
 
 def test_a_real_secret_never_shows_itself(tmp_path):
-    path = tmp_path / "operator_token"
+    path = tmp_path / "venue_api_secret"
     path.write_text("0123456789abcdef" * 4 + "\n")
     secret = read_secret(path)
     assert "0123" not in repr(secret)

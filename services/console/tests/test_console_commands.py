@@ -1,5 +1,6 @@
 """The command line: found by entry points, loaded one by one, worth reading."""
 
+import re
 import subprocess
 import sys
 import time
@@ -52,6 +53,8 @@ def test_help_lists_the_commands_and_the_exit_codes() -> None:
     assert answer.returncode == 0
     for words in ("up", "status", "Exit codes", "69 not running", "73 already running", "78 bad"):
         assert words in answer.stdout, words
+    for group in ("policy", "token"):
+        assert re.search(rf"^\W*{group}\s+[A-Z]", answer.stdout, re.MULTILINE), f"{group}: a group stands there by name"
     assert "--json" in run("status", "--help").stdout
     for option in ("--replay", "--speed", "--state-dir", "--config", "--plain", "--base-port", "--until-seconds"):
         assert option in run("up", "--help").stdout, option

@@ -19,7 +19,7 @@ from tollgate_console.view.state import ViewState
 from tollgate_contracts.codec import encode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.marketdata import Clock
-from tollgate_contracts.risk import KillSwitch
+from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_contracts.subjects import tape_subject
 
 Until = Callable[..., Awaitable[None]]
@@ -29,7 +29,8 @@ COMMON: dict[str, Any] = {"desk": "main", "run_id": "r", "ts_us": 1, "cause": No
 
 
 def kill_switch(engaged: bool, epoch: int) -> KillSwitch:
-    return KillSwitch(**COMMON, id=f"risk:operator:{epoch}", engaged=engaged, epoch=epoch, actor="ops", reason="drill")
+    switch = {"engaged": engaged, "level": KillLevel.HALT, "epoch": epoch}
+    return KillSwitch(**COMMON, id=f"risk:operator:{epoch}", **switch, actor="ops", reason="drill")
 
 
 async def append(broker: Any, message: Message) -> None:

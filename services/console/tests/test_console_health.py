@@ -12,7 +12,19 @@ from tollgate_console.health.table import render_report
 from tollgate_contracts.envelope import SERVICES
 
 PROMISED = (
-    *("version", "healthy", "desk", "run_id", "pid", "started_us", "processes", "services", "feed", "mode"),
+    *(
+        "version",
+        "healthy",
+        "desk",
+        "run_id",
+        "pid",
+        "started_us",
+        "processes",
+        "services",
+        "feed",
+        "mode",
+        "arming_missing",
+    ),
     *("kill_switch", "intents", "decisions", "orders", "fills", "refusals", "permit", "positions"),
     *("cash", "equity", "realized", "fees", "drawdown", "details"),
 )
@@ -21,6 +33,7 @@ OWN: dict[str, dict[str, Any]] = {
     "strategy": {},
     "risk": {
         "mode": "NORMAL",
+        "arming_missing": ["dry_run"],
         "kill_switch": {"engaged": False, "epoch": 2},
         "intents": 5,
         "decisions": {"APPROVED": 3, "REJECTED": 2, "by_reason": {"data.stale": 2}},
@@ -74,6 +87,7 @@ def test_the_report_has_the_promised_keys_and_figures() -> None:
         "not_ready": [],
     }
     assert (report["feed"], report["mode"], report["kill_switch"]["epoch"]) == ("UP", "NORMAL", 2)
+    assert report["arming_missing"] == ["dry_run"]
     assert (report["intents"], report["fills"], report["orders"]) == (5, 4, {"FILLED": 3})
     assert report["positions"]["BTC-USDT"] == {"quantity": "0.01", "cost": "600", "mark": "60100", "unrealized": "1"}
     assert (report["equity"], report["cash"]) == ("100001", {"USDT": "99400"})

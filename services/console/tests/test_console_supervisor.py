@@ -145,12 +145,12 @@ def test_each_process_is_told_its_own_secrets_and_nobody_elses(platform: Any) ->
     assert {path.name for path in (secrets / "risk").iterdir()} == {
         "nats_seed",
         "approval_signing_key",
-        "operator_token",
+        "operator_tokens.json",
     }
     assert {path.name for path in (secrets / "execution").iterdir()} == {
         "nats_seed",
         "approval_public_keys",
-        "operator_token",
+        "operator_tokens.json",
         "venue_api_key",
         "venue_api_secret",
         "postgres_dsn",

@@ -25,8 +25,8 @@ from tollgate_contracts.execution import (
 from tollgate_contracts.ledger import Books, Cash, Drift, Position
 from tollgate_contracts.marketdata import Clock, Feed, FeedState, FeedTransport, Quote, SymbolQuote
 from tollgate_contracts.reasons import Finding, Reason
-from tollgate_contracts.risk import Decision, KillSwitch, Mode, Outcome, Policy, TradingMode
-from tollgate_contracts.strategy import Action, Intent, OrderType, Rationale, Side, TimeInForce
+from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Outcome, Policy, TradingMode
+from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 
 NOW_US = 1_790_000_000_123_456
 HASH = "a" * 64
@@ -57,6 +57,7 @@ def intent(action: Action = Action.SUBMIT) -> Intent:
         Intent,
         strategy="momentum",
         action=action,
+        purpose=Purpose.ENTRY,
         client_order_id=ORDER_ID,
         symbol="BTC-USDT",
         side=Side.BUY,
@@ -132,7 +133,9 @@ def fill(side: Side = Side.BUY) -> Fill:
 
 
 def kill_switch(engaged: bool, epoch: int) -> KillSwitch:
-    built: KillSwitch = build(KillSwitch, engaged=engaged, epoch=epoch, actor="ops", reason="drill")
+    built: KillSwitch = build(
+        KillSwitch, engaged=engaged, level=KillLevel.HALT, epoch=epoch, actor="ops", reason="drill"
+    )
     return built
 
 
@@ -162,7 +165,7 @@ def books() -> Books:
 
 
 def mode() -> Mode:
-    built: Mode = build(Mode, from_mode=None, to_mode=TradingMode.NORMAL, why="the policy says so")
+    built: Mode = build(Mode, from_mode=None, to_mode=TradingMode.NORMAL, why="the policy says so", triggers=())
     return built
 
 
@@ -290,6 +293,7 @@ def report(**processes: dict[str, Any]) -> dict[str, Any]:
         "processes": processes,
         "services": {"risk": {"up": True, "live": True, "lag": 3, "not_ready": []}},
         "kill_switch": {"engaged": True, "epoch": 9},
+        "arming_missing": ["dry_run"],
     }
 
 

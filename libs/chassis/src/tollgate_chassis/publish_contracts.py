@@ -8,7 +8,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from tollgate_contracts.approval import Approval, Permit, SignedText
 from tollgate_contracts.codec import KINDS, DeadLetter
 from tollgate_contracts.compatibility import breaking_changes
+from tollgate_contracts.config import Config
 from tollgate_contracts.market import Frames
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.subjects import PER_SYMBOL
@@ -65,8 +66,9 @@ def asyncapi_document() -> dict[str, Any]:
 
 
 def _writers(model: type[BaseModel]) -> tuple[str, ...]:
-    default = model.model_fields["writer"].default
-    return (default,) if isinstance(default, str) else ("strategy", "execution", "ledger")
+    writers = get_args(model.model_fields["writer"].annotation)
+    # A configuration may be any service's by its type; marketdata has none, and risk's is the policy.
+    return ("strategy", "execution", "ledger") if model is Config else writers
 
 
 def reasons_page() -> str:

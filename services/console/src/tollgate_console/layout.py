@@ -57,6 +57,11 @@ class Layout:
         """Return the directory that holds the secrets of one process, and no other's."""
         return self.root / "secrets" / name
 
+    @property
+    def operator(self) -> Path:
+        """The desk's list of operators' tokens, and the texts of the first ones."""
+        return self.root / "operator"
+
     def service_state(self, name: str) -> Path:
         """Return the directory in which one process keeps its own state."""
         return self.root / "services" / name

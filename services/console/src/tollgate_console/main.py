@@ -1,7 +1,7 @@
 """The ``tollgate`` command: finds its subcommands by entry point, and loads only the one that is asked for.
 
 A package adds a subcommand with one line, an entry point in the group ``tollgate.commands`` that names a function
-with typer's annotations.
+with typer's annotations, or a ``typer.Typer`` with commands of its own.
 """
 
 import sys
@@ -44,10 +44,17 @@ def _installed() -> dict[str, EntryPoint]:
 def load_command(point: EntryPoint) -> Any:
     """Return the command behind an entry point, or one in its place that explains why it cannot run."""
     try:
-        function: Callable[..., None] = point.load()
-        return _as_command(point.name, function)
+        loaded: typer.Typer | Callable[..., None] = point.load()
+        return _as_group(point.name, loaded) if isinstance(loaded, typer.Typer) else _as_command(point.name, loaded)
     except Exception as error:  # noqa: BLE001 - a package of somebody else's may fail in any way; it is reported below
         return _as_command(point.name, _broken(point, error))
+
+
+def _as_group(name: str, app: typer.Typer) -> Any:
+    """Return the command behind an app of several; its name in the list of commands is that of the entry point."""
+    group = get_command(app)
+    group.name = name
+    return group
 
 
 def _as_command(name: str, function: Callable[..., None]) -> Any:

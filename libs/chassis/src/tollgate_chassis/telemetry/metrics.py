@@ -25,6 +25,7 @@ DEAD_LETTERS = Counter("tollgate_dead_letters_total", "Messages that could not b
 SNAPSHOT_SEQUENCE = Gauge("tollgate_snapshot_sequence", "Tape sequence of the newest snapshot.")
 RECOVERY_SECONDS = Gauge("tollgate_recovery_seconds", "Time that the last start took from snapshot to live.")
 LIVE = Gauge("tollgate_live", "1 once the service has caught up with the tape.")
+STANDING_BY = Gauge("tollgate_standing_by", "1 while another instance of the service is active.")
 
 FEED_FRAMES = Counter("tollgate_feed_frames_total", "Frames received from the venue's public feed.", ["frame"])
 FEED_REFUSED = Counter("tollgate_feed_refused_total", "Frames that said something impossible.")
@@ -37,8 +38,24 @@ DECISIONS = Counter("tollgate_decisions_total", "Decisions written.", ["outcome"
 REJECTIONS = Counter(
     "tollgate_rejections_total", "Reasons of rejected intents; one intent may have several.", ["reason"]
 )
+MODE = Gauge("tollgate_risk_mode", "1 for the mode in force.", ["mode"])
+MODE_CHANGES = Counter("tollgate_risk_mode_changes_total", "Changes of the mode.", ["from_mode", "to_mode"])
+CONDITION_ACTIVE = Gauge(
+    "tollgate_risk_condition_active", "1 while the condition holds and asks for its mode.", ["condition"]
+)
+CONDITION_VALUE = Gauge(
+    "tollgate_risk_condition_value", "What the condition is at, in its own unit; NaN where it cannot be known.",
+    ["condition"],
+)  # fmt: skip
+CONDITION_LIMIT = Gauge(
+    "tollgate_risk_condition_limit", "Where the condition begins to hold; NaN where it is switched off.", ["condition"]
+)
 KILL_SWITCH = Gauge("tollgate_kill_switch_engaged", "1 while the kill switch is engaged.")
 PERMITS = Counter("tollgate_permits_total", "Permits issued by risk.")
+OPERATOR_CALLS = Counter("tollgate_operator_calls_total", "Calls at an operators' door.", ["method", "status"])
+OPERATOR_CALLS_UNRECORDED = Counter(
+    "tollgate_operator_calls_unrecorded_total", "Such calls that were answered and are not on the tape.", ["why"]
+)
 
 PERMIT_AGE_SECONDS = Gauge("tollgate_permit_age_seconds", "Age of the permit that execution holds.")
 PERMITS_REFUSED = Counter("tollgate_permits_refused_total", "Permits that execution would not take.", ["reason"])

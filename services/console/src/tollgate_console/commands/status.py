@@ -40,8 +40,8 @@ def status(
 status.__doc__ = f"""{status.__doc__}
 
 With --json: version, healthy, desk, run_id, pid, started_us; processes (state, pid, restarts, reason); services (up,
-live, position, tip, lag, not_ready); feed; mode; kill_switch (engaged, epoch); intents; decisions (APPROVED, REJECTED,
-by_reason); orders by state; fills; refusals; permit; positions by symbol; cash; equity, realized, fees, drawdown;
-details (each service's own answer). What nobody has answered is null.
+live, position, tip, lag, not_ready); feed; mode; arming_missing; kill_switch (engaged, epoch); intents; decisions
+(APPROVED, REJECTED, by_reason); orders by state; fills; refusals; permit; positions by symbol; cash; equity, realized,
+fees, drawdown; details (each service's own answer). What nobody has answered is null.
 
 {EXIT_CODES_HELP}"""

@@ -12,8 +12,8 @@ _BOOKS = ("cash", "equity", "realized", "fees", "drawdown")
 def build_report(answers: Answers) -> dict[str, Any]:
     """Return the report; what nobody has answered is null.
 
-    Keys: ``version healthy desk run_id pid started_us processes services feed mode kill_switch intents decisions
-    orders fills refusals permit positions cash equity realized fees drawdown details``.
+    Keys: ``version healthy desk run_id pid started_us processes services feed mode arming_missing kill_switch intents
+    decisions orders fills refusals permit positions cash equity realized fees drawdown details``.
     """
     platform, status = answers.platform, answers.status
     services = {name: _service(answers, name) for name in status}
@@ -26,6 +26,7 @@ def build_report(answers: Answers) -> dict[str, Any]:
         "services": services,
         "feed": (status["marketdata"] or {}).get("feed"),
         "mode": risk.get("mode"),
+        "arming_missing": risk.get("arming_missing"),
         "kill_switch": risk.get("kill_switch"),
         "intents": risk.get("intents"),
         "decisions": risk.get("decisions"),

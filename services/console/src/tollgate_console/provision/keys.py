@@ -16,7 +16,6 @@ from tollgate_console.layout import PRIVATE_DIRECTORY, Layout, write_private
 NATS_SEED = "nats_seed"
 APPROVAL_KEY = "approval_signing_key"
 APPROVAL_PUBLIC_KEYS = "approval_public_keys"
-OPERATOR_TOKEN = "operator_token"  # noqa: S105 - the name of a file
 VENUE_KEY = "venue_api_key"
 VENUE_SECRET = "venue_api_secret"  # noqa: S105 - the name of a file
 POSTGRES_DSN = "postgres_dsn"
@@ -33,9 +32,6 @@ def provision_secrets(layout: Layout, broker_users: tuple[str, ...], database_us
     for user in (POSTGRES_SUPERUSER, *database_users):
         _keep_or_make(_password_file(layout, user), _random_hex)
     _keep_or_make(layout.secrets("risk") / APPROVAL_KEY, _random_hex)
-    # Two doors, two tokens: who may open risk's kill switch has not by that opened execution's.
-    _keep_or_make(layout.secrets("risk") / OPERATOR_TOKEN, _random_hex)
-    _keep_or_make(layout.secrets("execution") / OPERATOR_TOKEN, _random_hex)
     _trust_approval_key(layout)
     for name in (VENUE_KEY, VENUE_SECRET):
         made = _keep_or_make(layout.secrets("simvenue") / name, _random_hex)

@@ -30,6 +30,7 @@ from tollgate_console.provision.keys import (
     read_password,
 )
 from tollgate_console.provision.permissions import read_table
+from tollgate_console.provision.tokens import provision_tokens
 from tollgate_console.supervisor.broker_process import broker_spec
 from tollgate_console.supervisor.child import Child, ChildState, ProcessSpec
 from tollgate_console.supervisor.events import Events
@@ -103,6 +104,8 @@ class Platform:
         start = self._start
         users = read_table(self._deployment / "nats" / "permissions.toml", start.settings.desk)
         provision_secrets(start.layout, tuple(user.name for user in users), DATABASE_SERVICES)
+        for words in provision_tokens(start.layout):
+            self._events.say("platform", "platform.tokens", words, "warning")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._start_broker(users))

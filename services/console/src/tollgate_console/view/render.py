@@ -44,7 +44,10 @@ def _header(state: ViewState, title: str) -> RenderableType:
     if state.feed is not None:
         feed = Text(f"feed {state.feed.state}", style="green" if state.feed.state in _GOOD_FEED else "bold red")
     mode = Text(f"mode {state.mode or '?'}", style="green" if state.mode == "NORMAL" else "yellow")
-    line.add_row(Text(title, style="bold"), feed, mode, _kill_switch(state), Text(f"tape {state.sequence:,}"))
+    cells = [Text(title, style="bold"), feed, mode, _kill_switch(state), Text(f"tape {state.sequence:,}")]
+    if state.arming_missing:
+        cells.insert(3, Text(f"NOT ARMED: {', '.join(state.arming_missing)}", style="bold yellow"))
+    line.add_row(*cells)
     return Panel(line, style="on red" if state.kill_engaged else "")
 
 

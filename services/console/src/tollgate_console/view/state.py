@@ -38,6 +38,8 @@ class ViewState:
     feed: Feed | None = None
     quotes: dict[str, SymbolQuote] = field(default_factory=dict)
     mode: str | None = None
+    arming_missing: tuple[str, ...] = ()
+    """What keeps the desk from trading, as the policy's keys."""
     kill_engaged: bool | None = None
     kill_epoch: int = 0
     kill_reason: str = ""
@@ -95,6 +97,7 @@ class ViewState:
         self.processes = {
             name: _process_line(process, report["services"].get(name)) for name, process in report["processes"].items()
         }
+        self.arming_missing = tuple(report["arming_missing"] or ())
         kill = report["kill_switch"]
         if kill is not None:
             self.note_kill_switch(bool(kill["engaged"]), int(kill["epoch"]))

@@ -90,7 +90,7 @@ class Watch:
                 self._state.note_report(report)
                 if report["healthy"] and not ready and self._events is not None:
                     ready = True
-                    self._events.say("platform", "platform.ready", "every service is live")
+                    self._events.say("platform", "platform.ready", f"every service is live; {_arming(report)}")
                 await asyncio.sleep(_ASK_S if ready else _DRAW_S)
 
     async def _report(self, client: httpx.AsyncClient) -> dict[str, Any]:
@@ -119,3 +119,10 @@ class Watch:
             line = self._state.apply(sequence, message)
             if line is not None:
                 self._print(line)
+
+
+def _arming(report: dict[str, Any]) -> str:
+    missing = report["arming_missing"]
+    if missing is None:
+        return "no policy is in force yet"
+    return f"NOT ARMED, nothing is approved: {', '.join(missing)}" if missing else "armed"
