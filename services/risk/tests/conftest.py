@@ -14,26 +14,32 @@ from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
     Account,
     Balance,
+    Breaker,
+    BreakerState,
+    EndpointGroup,
     Fill,
     Liquidity,
     Order,
     OrderState,
     Refusal,
+    VenuePosition,
     VenueTrade,
 )
+from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import (
     Clock,
     Feed,
     FeedState,
     FeedTransport,
+    Funding,
     Instrument,
     InstrumentStatus,
     Quote,
     SymbolQuote,
 )
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
-from tollgate_contracts.strategy import Action, Intent, OrderType, Rationale, Side, TimeInForce
+from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Policy
+from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
 
@@ -43,27 +49,71 @@ sys.path.insert(0, str(Path(__file__).parent))
 START_US = 1_700_000_000_000_000
 PUBLIC_KEY = bytes(range(32))
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
+SYMBOL_CAPS = [{"symbol": symbol, "units": "1000000"} for symbol in SYMBOLS]
 RULES: dict[str, Any] = {
     "revision": 1,
     "mode": "NORMAL",
     "approval_life_ms": 1_500,
-    "arming": {"live_trading": False, "acknowledgement": ""},
-    "intents": {"life_ms_max": 10_000, "duplicate_memory_ms": 60_000, "allow_market_orders": False},
+    "arming": {"dry_run": False, "live_trading": False, "live_trading_ack": ""},
+    "intents": {"life_ms_max": 10_000, "duplicate_memory_ms": 60_000, "repeat_ms": 0, "allow_market_orders": False},
     "universe": {"allowed": ["BTC-USDT", "ETH-USDT", "SOL-USDT"], "excluded": []},
-    "data": {"quote_age_ms_max": 2_000, "venue_skew_ms_max": 1_000},
+    "data": {"quote_age_ms_max": 2_000, "clock_skew_ms_max": 1_000},
     "price": {"collar_bps": "100"},
     "limits": {
         "order_notional": "5000",
+        "cycle_notional": "1000000",
         "position_notional": "10000",
+        "position_units": SYMBOL_CAPS,
         "gross_exposure": "20000",
+        "net_exposure": "1000000",
+        "concentration_bps": "10000",
+        "groups": [],
         "open_orders": 4,
         "open_orders_symbol": 2,
         "orders_per_cycle": 6,
         "reducing_orders_per_cycle": 8,
     },
-    "cash": {"reserve": "1000"},
-    "pace": {"global_spacing_ms": 0, "symbol_cooldown_ms": 0, "reducing_symbol_cooldown_ms": 0},
-}
+    "cash": {"reserve": "1000", "treasury_share_bps": "0"},
+    "pace": {
+        "rate_per_s": 1_000,
+        "burst": 1_000,
+        "global_spacing_ms": 0,
+        "symbol_cooldown_ms": 0,
+        "reducing_symbol_cooldown_ms": 0,
+        "after_win_ms": 0,
+        "after_loss_ms": 0,
+        "after_stop_ms": 0,
+        "orders_per_hour": 1_000_000,
+        "orders_per_day": 1_000_000,
+    },
+    "loss": {
+        "daily": "1000000",
+        "drawdown_bps": "10000",
+        "consecutive": 1_000_000,
+        "consecutive_pause_ms": 60_000,
+        "symbol_consecutive": 1_000_000,
+        "symbol_lockout_ms": 60_000,
+    },
+    "margin": {
+        "leverage_max": "5",
+        "initial_buffer_bps": "0",
+        "maintenance_buffer_bps": "0",
+        "liquidation_distance_bps": "0",
+        "funding_horizon_ms": 0,
+        "funding_share_bps": "10000",
+    },
+    "modes": {
+        "cool_off_ms": 10_000,
+        "window_ms": 60_000,
+        "win_rate_trips": 10,
+        "conditions": dict.fromkeys(
+            ("daily_loss", "drawdown", "consecutive_losses", "feed", "clock_skew", "rejection_spike", "trade_spike",
+             "venue_errors", "breaker_open", "no_fills", "win_rate", "ledger_drift", "reconciliation_lag")
+        ),
+    },
+    "kill": {"retry_ms": 1_000, "flatten_collar_bps": "300"},
+    "reconciliation": {"tolerance_quote": "0"},
+}  # fmt: skip
 WHY = Rationale(signal="s", regime="r", strength=Decimal(1), confidence=Decimal(1), tier="t", sizing=())
 
 
@@ -118,7 +168,7 @@ class Desk:
 
     def policy(self, rules: dict[str, Any] | None = None, **identity: Any) -> tuple[Message, ...]:
         document = {
-            "version": 1,
+            "version": 2,
             "environment": "simulated",
             "desk": "main",
             "venue": "simulated",
@@ -127,6 +177,7 @@ class Desk:
             "symbols": list(SYMBOLS),
             "public_key": PUBLIC_KEY.hex(),
             "key_id": key_id_of(PUBLIC_KEY),
+            "tightens": None,
             "rules": changed(rules or {}),
             **identity,
         }
@@ -135,7 +186,14 @@ class Desk:
     def policy_text(self, text: str) -> tuple[Message, ...]:
         return self.step(Policy(**self.envelope("risk"), text=text, hash=config_hash(text)))
 
-    def account(self, *, fee_bps: str = "20", venue: str = "simulated", **balances: str) -> None:
+    def account(
+        self,
+        *,
+        fee_bps: str = "20",
+        venue: str = "simulated",
+        positions: tuple[VenuePosition, ...] = (),
+        **balances: str,
+    ) -> None:
         held = tuple(Balance(currency=c, free=Decimal(v), locked=Decimal(0)) for c, v in balances.items())
         self.step(
             Account(
@@ -143,6 +201,7 @@ class Desk:
                 venue=venue,
                 account="main",
                 balances=held,
+                positions=positions,
                 maker_fee_bps=Decimal(10),
                 taker_fee_bps=Decimal(fee_bps),
                 venue_ts_us=self.now_us,
@@ -169,6 +228,7 @@ class Desk:
             "min_notional": Decimal(5),
             "status": InstrumentStatus.OPEN,
             "valid_until_us": self.now_us + 3_600_000_000,
+            "margin": None,
             **fields,
         }
         self.step(
@@ -195,6 +255,7 @@ class Desk:
         given = {
             "strategy": "momentum",
             "action": Action.SUBMIT,
+            "purpose": Purpose.ENTRY if side == "BUY" else Purpose.EXIT,
             "client_order_id": f"tg{self._named:030x}",
             "symbol": "BTC-USDT",
             "side": Side(side),
@@ -224,9 +285,9 @@ class Desk:
     def reasons(self, side: str = "BUY", quantity: str = "1", price: str | None = "100", **fields: Any) -> list[Reason]:
         return [finding.code for finding in self.ask(side, quantity, price, **fields).findings]
 
-    def kill(self, *, engaged: bool, epoch: int) -> None:
-        envelope = self.envelope("risk")
-        self.step(KillSwitch(**envelope, engaged=engaged, epoch=epoch, actor="test", reason="test"))
+    def kill(self, *, engaged: bool, epoch: int, level: str = "HALT") -> tuple[Message, ...]:
+        switch = {"engaged": engaged, "level": KillLevel(level), "epoch": epoch}
+        return self.step(KillSwitch(**self.envelope("risk"), **switch, actor="test", reason="test"))
 
     def order(
         self, client_order_id: str, to_state: OrderState, cumulative: str = "0", quantity: str = "1", **fields: Any
@@ -236,6 +297,7 @@ class Desk:
             "side": Side.BUY,
             "limit_price": Decimal(100),
             "intent_id": "strategy:1:0",
+            "reason": None,
             **fields,
         }
         self.step(
@@ -252,7 +314,6 @@ class Desk:
                 to_state=to_state,
                 cumulative_quantity=Decimal(cumulative),
                 cumulative_quote=Decimal(0),
-                reason=None,
                 detail="",
                 config_hash="0" * 64,
                 **given,
@@ -292,6 +353,31 @@ class Desk:
                 detail="",
             )
         )
+
+    def breaker(self, to_state: BreakerState, group: EndpointGroup = EndpointGroup.ORDERS) -> None:
+        states = {"from_state": BreakerState.CLOSED, "to_state": to_state}
+        self.step(Breaker(**self.envelope("execution"), group=group, **states, detail=""))
+
+    def drift(self, currency: str, difference: str) -> None:
+        venue = Decimal(100)
+        amounts = {"books": venue - Decimal(difference), "venue": venue, "difference": Decimal(difference)}
+        self.step(Drift(**self.envelope("ledger"), currency=currency, **amounts))
+
+    def trip(self, sold_at: str, quantity: str = "1", bought_at: str = "100", symbol: str = "BTC-USDT") -> None:
+        """Buy and sell the same quantity, as fills of orders that are over."""
+        self.fill("tg" + "f" * 30, quantity, bought_at, symbol=symbol)
+        self.fill("tg" + "f" * 30, quantity, sold_at, "SELL", symbol=symbol)
+
+    def stop(self, sold_at: str, bought_at: str = "100", symbol: str = "BTC-USDT") -> None:
+        """Buy one, and let an order that is a stop sell it."""
+        self.fill("tg" + "f" * 30, "1", bought_at, symbol=symbol)
+        sale = self.ask("SELL", "1", purpose=Purpose.STOP, symbol=symbol)
+        self.fill(sale.client_order_id, "1", sold_at, "SELL", symbol=symbol)
+        self.order(sale.client_order_id, OrderState.FILLED, "1", symbol=symbol, side=Side.SELL)
+
+    def funding(self, rate: str, due_in_us: int = 0, symbol: str = "BTC-USDT") -> None:
+        due = {"rate": Decimal(rate), "due_us": self.now_us + due_in_us}
+        self.step(Funding(**self.envelope("marketdata"), venue="simulated", symbol=symbol, **due))
 
     def hold(self, quantity: str, symbol: str = "BTC-USDT", price: str = "100") -> None:
         """Put a position into the gate's books, as a fill of an order that is over."""

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from tollgate_contracts.approval import Approval
+from tollgate_contracts.approval import Approval, Scope
 from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.config import canonical_json
 from tollgate_contracts.execution import OrderState
@@ -15,7 +15,6 @@ from tollgate_contracts.risk import Decision, Outcome, TradingMode
 from tollgate_contracts.strategy import Action, OrderType, Side
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.gates.cash import free_cash
-from tollgate_risk.core.gates.limits import gross_exposure_of
 
 TERMINAL = [OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED]
 WORKING = [state for state in OrderState if state not in TERMINAL]
@@ -41,6 +40,7 @@ def test_an_approval_repeats_the_intent_and_binds_it(open_desk):
     decision = open_desk.decide(intent)
     approval = approval_of(decision)
     assert approval == Approval(
+        scope=Scope.TRADE,
         environment="simulated",
         desk="main",
         venue="simulated",
@@ -127,11 +127,11 @@ def test_an_order_that_is_over_before_its_fills_are_here_keeps_their_reservation
     """A quote may fall between the state and its fills; the gate must not think itself flat in between."""
     order = open_desk.ask("BUY", "3")
     open_desk.order(order.client_order_id, OrderState.CANCELLED, "2", quantity="3")
-    assert gross_exposure_of(open_desk.core.state) == 200
+    assert open_desk.core.state.exposure_in_all().worst == 200
     open_desk.fill(order.client_order_id, "0.5")
-    assert gross_exposure_of(open_desk.core.state) == 200
+    assert open_desk.core.state.exposure_in_all().worst == 200
     open_desk.fill(order.client_order_id, "1.5")
-    assert gross_exposure_of(open_desk.core.state) == 200
+    assert open_desk.core.state.exposure_in_all().worst == 200
     assert len(open_desk.core.state.orders) == 0
 
 
@@ -139,15 +139,15 @@ def test_an_order_that_execution_made_smaller_reserves_less(open_desk):
     """Execution may make an order smaller, and the gate takes note."""
     order = open_desk.ask("BUY", "3")
     open_desk.order(order.client_order_id, OrderState.SUBMITTING, quantity="1")
-    assert gross_exposure_of(open_desk.core.state) == 100
+    assert open_desk.core.state.exposure_in_all().worst == 100
 
 
 def test_an_order_that_was_never_approved_here_counts_as_risk(open_desk):
     """If execution says that an order is open, it is."""
     open_desk.order("tg" + "e" * 30, OrderState.ACKNOWLEDGED, quantity="7")
-    assert gross_exposure_of(open_desk.core.state) == 700
+    assert open_desk.core.state.exposure_in_all().worst == 700
     open_desk.order("tg" + "e" * 30, OrderState.CANCELLED, quantity="7")
-    assert gross_exposure_of(open_desk.core.state) == 0
+    assert open_desk.core.state.exposure_in_all().worst == 0
     open_desk.order("tg" + "d" * 30, OrderState.CANCELLED, quantity="7")
     assert len(open_desk.core.state.orders) == 0
 

@@ -3,72 +3,107 @@
 from decimal import Decimal
 from typing import Any
 
-from risk_rows import HOLD_5, ID, OTHER_ID, SELL_5, Row, act, check, table
+from risk_rows import (
+    HOLD_5,
+    ID,
+    OTHER_ID,
+    SELL_5,
+    act,
+    at,
+    check,
+    kept,
+    over,
+    refused,
+    silent,
+    table,
+    under,
+)
 
 from tollgate_contracts.marketdata import FeedState, InstrumentStatus
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import OrderType, TimeInForce
+from tollgate_contracts.strategy import OrderType, Purpose, TimeInForce
 from tollgate_risk.core.policy import LIVE_ACKNOWLEDGEMENT
 
 LIVE = {"environment": "live"}
-ARMED = {"arming.live_trading": True, "arming.acknowledgement": LIVE_ACKNOWLEDGEMENT}
+ARMED = {"arming.live_trading": True, "arming.live_trading_ack": LIVE_ACKNOWLEDGEMENT}
+DRY_RUN = Reason.GATE_DRY_RUN
+NOT_ARMED = Reason.GATE_NOT_ARMED
+KILL = Reason.GATE_KILL_SWITCH
+REDUCE = Reason.GATE_REDUCE_ONLY
+OBSERVE = Reason.GATE_OBSERVE_ONLY
+INSUFFICIENT = Reason.CASH_INSUFFICIENT
+REDUCE_MODE = {"mode": "REDUCE_ONLY"}
+OBSERVE_MODE = {"mode": "OBSERVE_ONLY"}
+
+
+def sell(quantity: str, **fields: Any) -> dict[str, Any]:
+    return {"side": "SELL", "quantity": quantity, **fields}
 
 
 @table(
-    Row("a simulated desk is armed by itself", []),
-    Row("a paper desk is armed by itself", [], identity={"environment": "paper"}),
-    Row("a live desk without live trading is a dry run", [Reason.GATE_DRY_RUN], identity=LIVE),
-    Row("a live desk that is armed", [], identity=LIVE, rules=ARMED),
-    Row("no acknowledgement", [Reason.GATE_NOT_ARMED], identity=LIVE, rules={"arming.live_trading": True}),
-    Row(
+    kept(DRY_RUN, "a simulated desk that is no dry run"),
+    refused(DRY_RUN, "a dry run of a simulated desk", rules={"arming.dry_run": True}),
+    refused(DRY_RUN, "a dry run of a paper desk", rules={"arming.dry_run": True}, identity={"environment": "paper"}),
+    refused(DRY_RUN, "a live desk without live trading", identity=LIVE, rules={**ARMED, "arming.live_trading": False}),
+    refused(DRY_RUN, "a live desk that is armed and a dry run", identity=LIVE, rules={**ARMED, "arming.dry_run": True}),
+    refused(DRY_RUN, "a live desk of which nothing is said", NOT_ARMED, identity=LIVE),
+    refused(DRY_RUN, "an exit in a dry run", ask=SELL_5, rules={"arming.dry_run": True}, acts=(HOLD_5,)),
+    kept(NOT_ARMED, "a paper desk is armed by itself", identity={"environment": "paper"}),
+    kept(NOT_ARMED, "a live desk that is armed", identity=LIVE, rules=ARMED),
+    refused(NOT_ARMED, "no acknowledgement", identity=LIVE, rules={"arming.live_trading": True}),
+    refused(
+        NOT_ARMED,
         "an acknowledgement that is one letter short",
-        [Reason.GATE_NOT_ARMED],
         identity=LIVE,
-        rules={**ARMED, "arming.acknowledgement": LIVE_ACKNOWLEDGEMENT[:-1]},
+        rules={**ARMED, "arming.live_trading_ack": LIVE_ACKNOWLEDGEMENT[:-1]},
     ),
-    Row(
-        "the kill switch stops entries",
-        [Reason.GATE_KILL_SWITCH],
-        acts=(act("kill", engaged=True, epoch=1),),
+    refused(
+        NOT_ARMED,
+        "an acknowledgement with one letter more",
+        identity=LIVE,
+        rules={**ARMED, "arming.live_trading_ack": f"{LIVE_ACKNOWLEDGEMENT}."},
     ),
-    Row(
-        "the kill switch stops exits too",
-        [Reason.GATE_KILL_SWITCH],
-        ask=SELL_5,
-        acts=(HOLD_5, act("kill", engaged=True, epoch=1)),
-    ),
-    Row(
+    refused(KILL, "the kill switch stops entries", acts=(act("kill", engaged=True, epoch=1),)),
+    refused(KILL, "the kill switch stops exits too", ask=SELL_5, acts=(HOLD_5, act("kill", engaged=True, epoch=1))),
+    kept(
+        KILL,
         "a released kill switch lets through",
-        [],
         acts=(act("kill", engaged=True, epoch=1), act("kill", engaged=False, epoch=1)),
     ),
-    Row("reduce-only mode stops an entry", [Reason.GATE_REDUCE_ONLY], rules={"mode": "REDUCE_ONLY"}),
-    Row("reduce-only mode lets all that is held go", [], ask=SELL_5, rules={"mode": "REDUCE_ONLY"}, acts=(HOLD_5,)),
-    Row("reduce-only mode lets one step less go", [], ask={"side": "SELL", "quantity": "4.999"}, acts=(HOLD_5,)),
-    Row(
+    silent(REDUCE, "a plain buy in the normal mode"),
+    refused(REDUCE, "reduce-only mode stops an entry", rules=REDUCE_MODE),
+    at(REDUCE, "reduce-only mode lets all that is held go", ask=SELL_5, rules=REDUCE_MODE, acts=(HOLD_5,)),
+    under(REDUCE, "reduce-only mode lets one step less go", ask=sell("4.999"), rules=REDUCE_MODE, acts=(HOLD_5,)),
+    over(
+        REDUCE,
         "reduce-only mode stops one step more",
-        [Reason.GATE_REDUCE_ONLY, Reason.CASH_INSUFFICIENT],
-        ask={"side": "SELL", "quantity": "5.001"},
-        rules={"mode": "REDUCE_ONLY"},
+        INSUFFICIENT,
+        ask=sell("5.001"),
+        rules=REDUCE_MODE,
         acts=(HOLD_5,),
     ),
-    Row("a buy that calls itself reduce-only", [Reason.GATE_REDUCE_ONLY], ask={"reduce_only": True}),
-    Row("a sale that is reduce-only by size", [], ask={**SELL_5, "reduce_only": True}, acts=(HOLD_5,)),
-    Row(
+    refused(
+        REDUCE, "a buy that calls itself reduce-only", ask={"reduce_only": True, "purpose": Purpose.EXIT}
+    ),
+    at(REDUCE, "a sale that is reduce-only by size", ask={**SELL_5, "reduce_only": True}, acts=(HOLD_5,)),
+    over(
+        REDUCE,
         "reduce-only counts open sells",
-        [Reason.GATE_REDUCE_ONLY, Reason.CASH_INSUFFICIENT],
-        ask={"side": "SELL", "quantity": "3.001", "reduce_only": True},
+        INSUFFICIENT,
+        ask=sell("3.001", reduce_only=True),
         acts=(HOLD_5, act("ask", side="SELL", quantity="2")),
     ),
-    Row("observe-only mode stops entries", [Reason.GATE_OBSERVE_ONLY], rules={"mode": "OBSERVE_ONLY"}),
-    Row(
-        "observe-only mode stops exits",
-        [Reason.GATE_OBSERVE_ONLY],
-        ask=SELL_5,
-        rules={"mode": "OBSERVE_ONLY"},
-        acts=(HOLD_5,),
+    at(
+        REDUCE,
+        "reduce-only counts what is left of open sells",
+        ask=sell("3", reduce_only=True),
+        acts=(HOLD_5, act("ask", side="SELL", quantity="2")),
     ),
-)
+    refused(OBSERVE, "observe-only mode stops entries", rules=OBSERVE_MODE),
+    refused(OBSERVE, "observe-only mode stops exits", ask=SELL_5, rules=OBSERVE_MODE, acts=(HOLD_5,)),
+    kept(OBSERVE, "normal mode"),
+    kept(OBSERVE, "reduce-only mode", ask=SELL_5, rules=REDUCE_MODE, acts=(HOLD_5,)),
+)  # fmt: skip
 def test_arming_gates(desk, row):
     """Who may trade at all."""
     check(desk, row)
@@ -76,39 +111,64 @@ def test_arming_gates(desk, row):
 
 MARKET = {"order_type": OrderType.MARKET, "price": None}
 ALLOW_MARKET = {"intents.allow_market_orders": True}
-MALFORMED = [Reason.INTENT_MALFORMED]
+EXPIRED = Reason.INTENT_EXPIRED
+DUPLICATE = Reason.INTENT_DUPLICATE
+MALFORMED = Reason.INTENT_MALFORMED
+REPEAT = {"intents.repeat_ms": 200}
+SAME = act("ask")
+
+
+def after(microseconds: int) -> tuple[str, dict[str, Any]]:
+    return act("wait", microseconds=microseconds)
 
 
 @table(
-    Row("expires in a microsecond", [], ask={"expires_in_us": 1}),
-    Row("expires now", [Reason.INTENT_EXPIRED], ask={"expires_in_us": 0}),
-    Row("expired a microsecond ago", [Reason.INTENT_EXPIRED], ask={"expires_in_us": -1}),
-    Row("the longest life", [], ask={"expires_in_us": 10_000_000}),
-    Row("a microsecond longer", MALFORMED, ask={"expires_in_us": 10_000_001}),
-    Row("another order id before", [], ask={"client_order_id": ID}, acts=(act("ask", client_order_id=OTHER_ID),)),
-    Row(
+    under(EXPIRED, "expires in a microsecond", ask={"expires_in_us": 1}),
+    at(EXPIRED, "expires now", EXPIRED, ask={"expires_in_us": 0}),
+    over(EXPIRED, "expired a microsecond ago", ask={"expires_in_us": -1}),
+    kept(DUPLICATE, "another order id", ask={"client_order_id": ID}, acts=(act("ask", client_order_id=OTHER_ID),)),
+    refused(
+        DUPLICATE,
         "the same order id after an approval",
-        [Reason.INTENT_DUPLICATE],
-        ask={"client_order_id": ID},
+        ask={"client_order_id": ID, "quantity": "2"},
         acts=(act("ask", client_order_id=ID),),
     ),
-    Row(
+    refused(
+        DUPLICATE,
         "the same order id after a rejection",
-        [Reason.INTENT_DUPLICATE],
         ask={"client_order_id": ID},
         acts=(act("ask", client_order_id=ID, symbol="XRP-USDT"),),
     ),
-    Row("a limit order without a price", MALFORMED, ask={"price": None}),
-    Row("a market order", MALFORMED, ask={**MARKET}),
-    Row("a market order where the policy allows it", [], ask=MARKET, rules=ALLOW_MARKET),
-    Row("a market order with a price", MALFORMED, ask={**MARKET, "price": "100"}, rules=ALLOW_MARKET),
-    Row("a resting market order", MALFORMED, ask={**MARKET, "time_in_force": TimeInForce.GTC}, rules=ALLOW_MARKET),
-    Row("a post-only market order", MALFORMED, ask={**MARKET, "post_only": True}, rules=ALLOW_MARKET),
-    Row("post-only and IOC", MALFORMED, ask={"post_only": True, "price": "99"}),
-    Row("post-only and FOK", MALFORMED, ask={"post_only": True, "price": "99", "time_in_force": TimeInForce.FOK}),
-    Row("post-only and GTC", [], ask={"post_only": True, "price": "99", "time_in_force": TimeInForce.GTC}),
-    Row("for another desk", MALFORMED, ask={"desk": "other"}),
-)
+    at(DUPLICATE, "the same order at the end of the time", rules=REPEAT, acts=(SAME, after(200_000))),
+    under(DUPLICATE, "a microsecond later", rules=REPEAT, acts=(SAME, after(200_001))),
+    over(DUPLICATE, "a microsecond too soon", rules=REPEAT, acts=(SAME, after(199_999))),
+    kept(DUPLICATE, "another quantity", ask={"quantity": "1.001"}, rules=REPEAT, acts=(SAME,)),
+    kept(DUPLICATE, "another price", ask={"price": "100.01"}, rules=REPEAT, acts=(SAME,)),
+    kept(DUPLICATE, "another symbol", ask={"symbol": "ETH-USDT"}, rules=REPEAT, acts=(SAME,)),
+    kept(DUPLICATE, "the other side", ask=sell("1", price="100.01"), rules=REPEAT, acts=(HOLD_5, SAME)),
+    kept(DUPLICATE, "the same after a rejection", rules=REPEAT,
+         acts=(act("feed", state=FeedState.GAP), SAME, act("feed", state=FeedState.UP))),
+    refused(DUPLICATE, "the same written with a zero more", ask={"quantity": "1.0", "price": "100.00"}, rules=REPEAT,
+            acts=(SAME,)),
+    kept(MALFORMED, "the longest life", ask={"expires_in_us": 10_000_000}),
+    refused(MALFORMED, "a life that is a microsecond longer", ask={"expires_in_us": 10_000_001}),
+    refused(MALFORMED, "a limit order without a price", ask={"price": None}),
+    refused(MALFORMED, "a market order", ask={**MARKET}),
+    kept(MALFORMED, "a market order where the policy allows it", ask=MARKET, rules=ALLOW_MARKET),
+    refused(MALFORMED, "a market order with a price", ask={**MARKET, "price": "100"}, rules=ALLOW_MARKET),
+    refused(
+        MALFORMED, "a resting market order", ask={**MARKET, "time_in_force": TimeInForce.GTC}, rules=ALLOW_MARKET
+    ),
+    refused(MALFORMED, "a post-only market order", ask={**MARKET, "post_only": True}, rules=ALLOW_MARKET),
+    refused(MALFORMED, "post-only and IOC", ask={"post_only": True, "price": "99"}),
+    refused(
+        MALFORMED, "post-only and FOK", ask={"post_only": True, "price": "99", "time_in_force": TimeInForce.FOK}
+    ),
+    kept(MALFORMED, "post-only and GTC", ask={"post_only": True, "price": "99", "time_in_force": TimeInForce.GTC}),
+    refused(MALFORMED, "for another desk", ask={"desk": "other"}),
+    refused(MALFORMED, "an entry that is reduce-only", ask=sell("1", reduce_only=True, purpose=Purpose.ENTRY),
+            acts=(HOLD_5,)),
+)  # fmt: skip
 def test_intent_gates(desk, row):
     """Is the intent in time, new, and without contradiction."""
     check(desk, row)
@@ -128,101 +188,138 @@ def instrument(**fields: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     return (act("instrument", **fields),)
 
 
-HALTED = [Reason.INSTRUMENT_HALTED]
+HALTED = Reason.INSTRUMENT_HALTED
+METADATA = Reason.INSTRUMENT_METADATA_STALE
+PRECISION = Reason.INSTRUMENT_PRECISION
+MIN_QUANTITY = Reason.INSTRUMENT_MIN_QUANTITY
+MIN_NOTIONAL = Reason.INSTRUMENT_MIN_NOTIONAL
+UNKNOWN = Reason.INSTRUMENT_UNKNOWN
+FORGET = ("forget_instrument", {})
+LEAST = instrument(min_quantity=Decimal("0.06"))
+NO_PRICE = {"acts": (("forget_quote", {}),), "ask": {"price": None}}
 
 
 @table(
-    Row("an allowed symbol", []),
-    Row(
+    kept(Reason.UNIVERSE_NOT_ALLOWED, "an allowed symbol"),
+    refused(
+        Reason.UNIVERSE_NOT_ALLOWED,
         "a symbol of the desk that is not allowed",
-        [Reason.UNIVERSE_NOT_ALLOWED],
         ask={"symbol": "XRP-USDT"},
         acts=(act("quote"), ("quote_xrp", {})),
     ),
-    Row("an excluded symbol", [Reason.UNIVERSE_EXCLUDED], rules={"universe.excluded": ["BTC-USDT"]}),
-    Row("an excluded symbol is sold", [], ask=SELL_5, rules={"universe.excluded": ["BTC-USDT"]}, acts=(HOLD_5,)),
-    Row("cancel-only", HALTED, acts=instrument(status=InstrumentStatus.CANCEL_ONLY)),
-    Row("auction", HALTED, acts=instrument(status=InstrumentStatus.AUCTION)),
-    Row("halted", HALTED, acts=instrument(status=InstrumentStatus.HALTED)),
-    Row("valid until a microsecond from now", [], acts=(("valid_for", {"microseconds": 1}),)),
-    Row("valid until now", [], acts=(("valid_for", {"microseconds": 0}),)),
-    Row(
-        "valid until a microsecond ago",
-        [Reason.INSTRUMENT_METADATA_STALE],
-        acts=(("valid_for", {"microseconds": -1}),),
+    kept(Reason.UNIVERSE_EXCLUDED, "a symbol that is not excluded", rules={"universe.excluded": ["ETH-USDT"]}),
+    refused(Reason.UNIVERSE_EXCLUDED, "an excluded symbol", rules={"universe.excluded": ["BTC-USDT"]}),
+    kept(
+        Reason.UNIVERSE_EXCLUDED,
+        "an excluded symbol is sold",
+        ask=SELL_5,
+        rules={"universe.excluded": ["BTC-USDT"]},
+        acts=(HOLD_5,),
     ),
-    Row("one tick", [], ask={"price": "100.01"}),
-    Row("half a tick", [Reason.INSTRUMENT_PRECISION], ask={"price": "100.005"}),
-    Row("one step", [], ask={"quantity": "1.001"}),
-    Row("half a step", [Reason.INSTRUMENT_PRECISION], ask={"quantity": "1.0005"}),
-    Row("neither on the grid", [Reason.INSTRUMENT_PRECISION], ask={"quantity": "1.0005", "price": "100.005"}),
-    Row("the least quantity", [], ask={"quantity": "0.06"}, acts=instrument(min_quantity=Decimal("0.06"))),
-    Row("a step above it", [], ask={"quantity": "0.061"}, acts=instrument(min_quantity=Decimal("0.06"))),
-    Row(
-        "a step below it",
-        [Reason.INSTRUMENT_MIN_QUANTITY],
-        ask={"quantity": "0.059"},
-        acts=instrument(min_quantity=Decimal("0.06")),
+    refused(UNKNOWN, "a symbol without metadata", acts=(FORGET,)),
+    kept(UNKNOWN, "a symbol with metadata"),
+    kept(HALTED, "open"),
+    refused(HALTED, "cancel-only", acts=instrument(status=InstrumentStatus.CANCEL_ONLY)),
+    refused(HALTED, "auction", acts=instrument(status=InstrumentStatus.AUCTION)),
+    refused(HALTED, "halted", acts=instrument(status=InstrumentStatus.HALTED)),
+    refused(HALTED, "halted for an exit", ask=SELL_5, acts=(HOLD_5, *instrument(status=InstrumentStatus.HALTED))),
+    under(METADATA, "valid until a microsecond from now", acts=(("valid_for", {"microseconds": 1}),)),
+    at(METADATA, "valid until now", acts=(("valid_for", {"microseconds": 0}),)),
+    over(METADATA, "valid until a microsecond ago", acts=(("valid_for", {"microseconds": -1}),)),
+    kept(PRECISION, "one tick", ask={"price": "100.01"}),
+    refused(PRECISION, "half a tick", ask={"price": "100.005"}),
+    kept(PRECISION, "one step", ask={"quantity": "1.001"}),
+    refused(PRECISION, "half a step", ask={"quantity": "1.0005"}),
+    refused(PRECISION, "neither on the grid", ask={"quantity": "1.0005", "price": "100.005"}),
+    at(MIN_QUANTITY, "the least quantity", ask={"quantity": "0.06"}, acts=LEAST),
+    under(MIN_QUANTITY, "a step above it", ask={"quantity": "0.061"}, acts=LEAST),
+    over(MIN_QUANTITY, "a step below it", ask={"quantity": "0.059"}, acts=LEAST),
+    at(MIN_NOTIONAL, "the least notional", ask={"quantity": "0.05"}),
+    under(MIN_NOTIONAL, "a step above the least notional", ask={"quantity": "0.051"}),
+    over(MIN_NOTIONAL, "a step below the least notional", ask={"quantity": "0.049"}),
+    *(
+        silent(gate, f"{gate} without metadata", UNKNOWN, acts=(FORGET,))
+        for gate in (HALTED, METADATA, PRECISION, MIN_QUANTITY, MIN_NOTIONAL)
     ),
-    Row("the least notional", [], ask={"quantity": "0.05"}),
-    Row("a step above the least notional", [], ask={"quantity": "0.051"}),
-    Row("a step below the least notional", [Reason.INSTRUMENT_MIN_NOTIONAL], ask={"quantity": "0.049"}),
+    silent(MIN_NOTIONAL, "the notional of an order without any price", MALFORMED, Reason.DATA_NO_MARK, **NO_PRICE),
 )
 def test_universe_and_instrument_gates(desk, row):
     """May the symbol be traded, and would the venue take price and size."""
     desk.quote_xrp = lambda: desk.quote("XRP-USDT")
     desk.valid_for = lambda microseconds: desk.instrument(valid_until_us=desk.now_us + microseconds)
+    desk.forget_instrument = lambda: desk.core.state.instruments.pop("BTC-USDT")
+    desk.forget_quote = lambda: desk.core.state.quotes.pop("BTC-USDT")
     check(desk, row)
 
 
-def test_a_symbol_without_metadata_is_unknown(desk):
-    """Nothing is judged about grid or minimum where there is no metadata to judge by."""
-    desk.policy()
-    desk.account(USDT="100000")
-    desk.feed(FeedState.UP)
-    desk.quote()
-    assert desk.reasons() == [Reason.INSTRUMENT_UNKNOWN]
-
-
-STALE = [Reason.DATA_STALE]
-GAP = [Reason.DATA_GAP]
+STALE = Reason.DATA_STALE
+SKEW = Reason.DATA_CLOCK_SKEW
+GAP = Reason.DATA_GAP
+NO_MARK = Reason.DATA_NO_MARK
 FEED = {state: (act("feed", state=state),) for state in FeedState}
-COLLAR = [Reason.PRICE_COLLAR]
-CROSSED = [Reason.PRICE_CROSSED_POST_ONLY]
+COLLAR = Reason.PRICE_COLLAR
+CROSSED = Reason.PRICE_CROSSED_POST_ONLY
+SELF = Reason.PRICE_SELF_CROSS
 POST = {"post_only": True, "time_in_force": TimeInForce.GTC}
+UNQUOTED = (("forget_quote", {}),)
+HOLD_AVAX = act("hold", quantity="1", symbol="AVAX-USDT")
+OWN_SALE = act("ask", side="SELL", quantity="1", price="100.05")
+OWN_BUY = act("ask", quantity="1", price="99.95")
 
 
 @table(
-    Row("a quote as old as allowed", [], acts=(act("wait", microseconds=2_000_000),)),
-    Row("a microsecond younger", [], acts=(act("wait", microseconds=1_999_999),)),
-    Row("a microsecond older", STALE, acts=(act("wait", microseconds=2_000_001),)),
-    Row("the venue as far behind as allowed", [], acts=(("skewed", {"microseconds": -1_000_000}),)),
-    Row("the venue a microsecond less behind", [], acts=(("skewed", {"microseconds": -999_999}),)),
-    Row("the venue a microsecond further behind", STALE, acts=(("skewed", {"microseconds": -1_000_001}),)),
-    Row("the venue as far ahead as allowed", [], acts=(("skewed", {"microseconds": 1_000_000}),)),
-    Row("the venue a microsecond further ahead", STALE, acts=(("skewed", {"microseconds": 1_000_001}),)),
-    Row("feed UP", [], acts=FEED[FeedState.UP]),
-    Row("feed RECOVERED", [], acts=FEED[FeedState.RECOVERED]),
-    Row("feed DEGRADED", GAP, acts=FEED[FeedState.DEGRADED]),
-    Row("feed STALE", GAP, acts=FEED[FeedState.STALE]),
-    Row("feed GAP", GAP, acts=FEED[FeedState.GAP]),
-    Row("a buy at the collar", [], ask={"price": "101"}),
-    Row("a buy a tick inside", [], ask={"price": "100.99"}),
-    Row("a buy a tick outside", COLLAR, ask={"price": "101.01"}),
-    Row("a buy at the collar's lower end", [], ask={"price": "99"}),
-    Row("a buy a tick below it", COLLAR, ask={"price": "98.99"}),
-    Row("a sale at the collar", [], ask={**SELL_5, "price": "99"}, acts=(HOLD_5,)),
-    Row("a sale a tick outside", COLLAR, ask={**SELL_5, "price": "98.99"}, acts=(HOLD_5,)),
-    Row("a post-only buy a tick below the ask", [], ask={**POST, "price": "100"}),
-    Row("a post-only buy at the ask", CROSSED, ask={**POST, "price": "100.01"}),
-    Row("a post-only buy above the ask", CROSSED, ask={**POST, "price": "100.02"}),
-    Row("a post-only sale a tick above the bid", [], ask={**POST, **SELL_5, "price": "100"}, acts=(HOLD_5,)),
-    Row("a post-only sale at the bid", CROSSED, ask={**POST, **SELL_5, "price": "99.99"}, acts=(HOLD_5,)),
-    Row("a post-only sale below the bid", CROSSED, ask={**POST, **SELL_5, "price": "99.98"}, acts=(HOLD_5,)),
-)
+    at(STALE, "a quote as old as allowed", acts=(act("wait", microseconds=2_000_000),)),
+    under(STALE, "a microsecond younger", acts=(act("wait", microseconds=1_999_999),)),
+    over(STALE, "a microsecond older", acts=(act("wait", microseconds=2_000_001),)),
+    over(STALE, "an exit waits for a fresh quote too", ask=SELL_5,
+         acts=(HOLD_5, act("wait", microseconds=2_000_001))),
+    at(SKEW, "the venue as far behind as allowed", acts=(("skewed", {"microseconds": -1_000_000}),)),
+    under(SKEW, "the venue a microsecond less behind", acts=(("skewed", {"microseconds": -999_999}),)),
+    over(SKEW, "the venue a microsecond further behind", acts=(("skewed", {"microseconds": -1_000_001}),)),
+    at(SKEW, "the venue as far ahead as allowed", acts=(("skewed", {"microseconds": 1_000_000}),)),
+    over(SKEW, "the venue a microsecond further ahead", acts=(("skewed", {"microseconds": 1_000_001}),)),
+    kept(GAP, "feed UP", acts=FEED[FeedState.UP]),
+    kept(GAP, "feed RECOVERED", acts=FEED[FeedState.RECOVERED]),
+    refused(GAP, "feed DEGRADED", acts=FEED[FeedState.DEGRADED]),
+    refused(GAP, "feed STALE", acts=FEED[FeedState.STALE]),
+    refused(GAP, "feed GAP", acts=FEED[FeedState.GAP]),
+    kept(NO_MARK, "every symbol at risk is quoted", acts=(act("hold", quantity="1", symbol="ETH-USDT"),)),
+    refused(NO_MARK, "the symbol itself was never quoted", acts=UNQUOTED),
+    refused(NO_MARK, "another symbol that is held was never quoted", acts=(HOLD_AVAX,)),
+    kept(NO_MARK, "an exit needs its own mark only", ask=SELL_5, acts=(HOLD_5, HOLD_AVAX)),
+    at(COLLAR, "a buy at the collar", ask={"price": "101"}),
+    under(COLLAR, "a buy a tick inside", ask={"price": "100.99"}),
+    over(COLLAR, "a buy a tick outside", ask={"price": "101.01"}),
+    at(COLLAR, "a buy at the collar's lower end", ask={"price": "99"}),
+    over(COLLAR, "a buy a tick below it", ask={"price": "98.99"}),
+    at(COLLAR, "a sale at the collar", ask={**SELL_5, "price": "99"}, acts=(HOLD_5,)),
+    over(COLLAR, "a sale a tick outside", ask={**SELL_5, "price": "98.99"}, acts=(HOLD_5,)),
+    under(CROSSED, "a post-only buy a tick below the ask", ask={**POST, "price": "100"}),
+    at(CROSSED, "a post-only buy at the ask", CROSSED, ask={**POST, "price": "100.01"}),
+    over(CROSSED, "a post-only buy above the ask", ask={**POST, "price": "100.02"}),
+    under(CROSSED, "a post-only sale a tick above the bid", ask={**POST, **SELL_5, "price": "100"}, acts=(HOLD_5,)),
+    at(CROSSED, "a post-only sale at the bid", CROSSED, ask={**POST, **SELL_5, "price": "99.99"}, acts=(HOLD_5,)),
+    over(CROSSED, "a post-only sale below the bid", ask={**POST, **SELL_5, "price": "99.98"}, acts=(HOLD_5,)),
+    silent(CROSSED, "an order that may take", ask={"price": "100.02"}),
+    under(SELF, "a buy a tick below our own sale", ask={"price": "100.04"}, acts=(HOLD_5, OWN_SALE)),
+    at(SELF, "a buy at our own sale", SELF, ask={"price": "100.05"}, acts=(HOLD_5, OWN_SALE)),
+    over(SELF, "a buy a tick above our own sale", ask={"price": "100.06"}, acts=(HOLD_5, OWN_SALE)),
+    under(SELF, "a sale a tick above our own buy", ask=sell("1", price="99.96"), acts=(HOLD_5, OWN_BUY)),
+    at(SELF, "a sale at our own buy", SELF, ask=sell("1", price="99.95"), acts=(HOLD_5, OWN_BUY)),
+    over(SELF, "a sale a tick below our own buy", ask=sell("1", price="99.94"), acts=(HOLD_5, OWN_BUY)),
+    over(SELF, "the lowest of our own sales counts", ask={"price": "100.06"}, rules={"limits.open_orders_symbol": 3},
+         acts=(HOLD_5, act("ask", side="SELL", quantity="1", price="100.5"), OWN_SALE)),
+    silent(SELF, "our own buy on the same side", acts=(OWN_BUY,)),
+    silent(SELF, "our own order in another symbol", ask={"symbol": "ETH-USDT", "price": "100.06"},
+           acts=(HOLD_5, OWN_SALE)),
+    *(silent(gate, f"{gate} without a quote", NO_MARK, acts=UNQUOTED) for gate in (STALE, SKEW, COLLAR, SELF)),
+    silent(CROSSED, "post-only without a quote", NO_MARK, ask={**POST, "price": "100.02"}, acts=UNQUOTED),
+    silent(COLLAR, "a price that is not there", MALFORMED, NO_MARK, ask={"price": None}, acts=UNQUOTED),
+)  # fmt: skip
 def test_market_gates(desk, row):
     """Is the market known well enough, and is the price near it."""
     desk.skewed = lambda microseconds: desk.quote(venue_ts_us=desk.now_us + microseconds)
+    desk.forget_quote = lambda: desk.core.state.quotes.pop("BTC-USDT")
     check(desk, row)
 
 
@@ -231,13 +328,4 @@ def test_before_any_feed_message_there_is_a_gap_and_no_mark(desk):
     desk.policy()
     desk.account(USDT="100000")
     desk.instrument()
-    assert desk.reasons() == [Reason.DATA_GAP, Reason.DATA_NO_MARK]
-
-
-def test_a_held_symbol_without_a_mark_stops_buys_and_not_its_own_sale(desk):
-    """Exposure cannot be summed without every mark, so buys wait; a sale needs its own mark only."""
-    desk.open()
-    desk.hold("1", symbol="AVAX-USDT")
-    assert desk.reasons() == [Reason.DATA_NO_MARK]
-    desk.hold("1")
-    assert desk.reasons("SELL", "1") == []
+    assert desk.reasons() == [GAP, NO_MARK]

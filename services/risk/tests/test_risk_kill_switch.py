@@ -2,67 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
-from pydantic import SecretStr
+from risk_operators import BEARERS, TOKENS, new_app
+from risk_switching import DeadTape, put, running
 
-from tollgate_chassis.runner import Identity, Runner
-from tollgate_chassis.shell import Shell
-from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
-from tollgate_chassis.tape import MemoryTape, Record, TapeUnavailable
-from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_chassis import operator_door
+from tollgate_chassis.runner import Runner
+from tollgate_chassis.tape import MemoryTape, TapeUnavailable
 from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.marketdata import Clock
-from tollgate_contracts.risk import KillSwitch
+from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_contracts.subjects import tape_subject
-from tollgate_risk import api as risk_api
 from tollgate_risk import kill_switch as kill_switch_module
-from tollgate_risk.api import build_router
 from tollgate_risk.core import RiskCore
-from tollgate_risk.decision_log import DecisionLog
 from tollgate_risk.kill_latch import KillLatch, Order
 from tollgate_risk.kill_switch import KillSwitchControl
 
-TOKEN = "0123456789abcdef0123456789abcdef"
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 WHY = {"actor": "ann", "reason": "drill"}
-
-
-class DeadTape(MemoryTape):
-    """Takes no append once it is told to be dead, and waits with one while it is told to hold."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dead = False
-        self.hold: asyncio.Event | None = None
-        self.held = asyncio.Event()
-
-    async def append(self, *arguments: Any, **named: Any) -> int:
-        if self.hold is not None:
-            self.held.set()
-            await self.hold.wait()
-        if self.dead:
-            raise TapeUnavailable("the broker is gone")
-        return await super().append(*arguments, **named)
-
-
-class ControlShell(Shell):
-    """The part of risk's shell that the switch needs."""
-
-    def __init__(self, control: KillSwitchControl) -> None:
-        self._control = control
-
-    async def start(self, runner: Runner) -> None:
-        self._control.attach(runner)
-
-    async def settled(self, record: Record) -> None:
-        self._control.note_applied(record.sequence)
 
 
 @dataclass
@@ -76,11 +38,11 @@ class Gate:
     ended: "asyncio.Task[None] | None"
 
     async def put(self, **arguments: Any) -> dict[str, Any]:
-        answer = await self.client.put("/v1/kill-switch", **arguments)
+        answer = await self.client.put("/v1/kill-switch", headers=BEARERS["kill"], **arguments)
         assert answer.status_code == 200
         return answer.json()
 
-    async def delete(self, headers: dict[str, str] = BEARER, **arguments: Any) -> httpx.Response:
+    async def delete(self, headers: dict[str, str] = BEARERS["release"], **arguments: Any) -> httpx.Response:
         return await self.client.request("DELETE", "/v1/kill-switch", headers=headers, **arguments)
 
 
@@ -88,7 +50,7 @@ class Gate:
 def tape() -> DeadTape:
     tape = DeadTape()
     clock = Clock(id="marketdata:simulated:0.1", desk="main", run_id="r1", ts_us=1, cause=None, cycle_id=1)
-    tape.insert(tape_subject(clock), encode(clock), clock.id)
+    put(tape, clock)
     return tape
 
 
@@ -100,9 +62,7 @@ def gate(tmp_path: Path, tape: DeadTape) -> Callable[..., Any]:
         latch = KillLatch(tmp_path)
         latch.load()
         control = KillSwitchControl(core, latch)
-        app = FastAPI()
-        app.include_router(build_router(core, control, DecisionLog(), SecretStr(TOKEN)))
-        transport = httpx.ASGITransport(app=app)
+        transport = httpx.ASGITransport(app=new_app(core, control, tmp_path))
         async with httpx.AsyncClient(transport=transport, base_url="http://risk") as client:
             if not on_tape:
                 yield Gate(core, control, client, None, None)
@@ -111,31 +71,6 @@ def gate(tmp_path: Path, tape: DeadTape) -> Callable[..., Any]:
                 yield Gate(core, control, client, runner, task)
 
     return run
-
-
-@asynccontextmanager
-async def running(directory: Path, tape: MemoryTape, core: RiskCore, control: KillSwitchControl) -> AsyncIterator[Any]:
-    shell = ControlShell(control)
-    identity = Identity("risk", "main", "r1")
-    mark = HighWaterMark(directory)
-    runner = Runner(identity, core, shell, tape, FileSnapshots(directory), mark, Tracing("risk", "r1", None))
-    await shell.start(runner)
-    reading = asyncio.create_task(runner.run())
-    switching = asyncio.create_task(control.run())
-    live = asyncio.create_task(runner.live.wait())
-    await asyncio.wait({reading, live}, return_when=asyncio.FIRST_COMPLETED)
-    live.cancel()
-    if reading.done():
-        reading.result()
-    try:
-        yield runner, switching
-    finally:
-        runner.stop()
-        await reading
-        switching.cancel()
-        with suppress(asyncio.CancelledError, TapeUnavailable):
-            await switching
-        mark.close()
 
 
 async def switches(tape: MemoryTape) -> list[tuple[str, bool, int, str, str]]:
@@ -149,7 +84,7 @@ async def test_a_put_without_a_body_stops_trading_and_is_on_the_tape(gate, tape)
         answer = await risk.put()
         assert (answer["engaged"], answer["epoch"], answer["on_tape"], answer["on_disk"]) == (True, 1, True, True)
         assert risk.core.state.kill.engaged
-    assert await switches(tape) == [("risk:operator:1-engaged", True, 1, "operator", "")]
+    assert await switches(tape) == [("risk:operator:1-engaged", True, 1, "kill", "")]
 
 
 async def test_engaging_again_changes_nothing(gate, tape):
@@ -169,7 +104,7 @@ async def test_engaging_again_changes_nothing(gate, tape):
         pytest.param(b"{", "body: ", id="truncated"),
         pytest.param(b'{"actor": 1}', "actor: ", id="wrong type"),
         pytest.param(b'{"who": "ann"}', "who: ", id="unknown key"),
-        pytest.param(b"x" * (risk_api.BODY_BYTES_MAX + 1), "at most 4096 bytes", id="too large"),
+        pytest.param(b"x" * (operator_door.BODY_BYTES_MAX + 1), "at most 16384 bytes", id="too large"),
     ],
 )
 async def test_a_broken_body_stops_trading_all_the_same(gate, body, said):
@@ -182,20 +117,14 @@ async def test_a_broken_body_stops_trading_all_the_same(gate, body, said):
 
 async def test_a_body_that_never_ends_does_not_hold_up_the_stop(gate, monkeypatch):
     """The latch is engaged before the first byte of the body is waited for."""
-    monkeypatch.setattr(risk_api, "_BODY_S", 0.05)
+    monkeypatch.setattr(operator_door, "BODY_S", 0.05)
 
     async def endless() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.sleep(60)
 
-    class Request:
-        stream = staticmethod(endless)
-
     async with gate() as risk:
-        control = risk.control
-        (route,) = [r for r in build_router(risk.core, control, DecisionLog(), SecretStr(TOKEN)).routes
-                    if getattr(r, "methods", None) == {"PUT"}]  # fmt: skip
-        answer = await route.endpoint(Request())
+        answer = await risk.put(content=endless())
         assert (answer["engaged"], answer["on_tape"]) == (True, True)
         assert "did not come in time" in answer["note"]
 
@@ -220,10 +149,11 @@ async def test_release_and_engage_again_raises_the_epoch(gate, tape):
     [
         pytest.param({}, {"reason": "r"}, 401, id="no token"),
         pytest.param({"Authorization": "Bearer wrong"}, {"reason": "r"}, 401, id="a wrong token"),
-        pytest.param({"Authorization": TOKEN}, {"reason": "r"}, 401, id="no bearer"),
-        pytest.param(BEARER, None, 422, id="no body"),
-        pytest.param(BEARER, {"reason": "  "}, 422, id="no reason"),
-        pytest.param(BEARER, {"reason": "x" * 501}, 422, id="too long a reason"),
+        pytest.param({"Authorization": TOKENS["release"]}, {"reason": "r"}, 401, id="no bearer"),
+        pytest.param(BEARERS["kill"], {"reason": "r"}, 403, id="the token that has stopped"),
+        pytest.param(BEARERS["release"], None, 422, id="no body"),
+        pytest.param(BEARERS["release"], {"reason": "  "}, 422, id="no reason"),
+        pytest.param(BEARERS["release"], {"reason": "x" * 501}, 422, id="too long a reason"),
     ],
 )
 async def test_release_needs_the_operators_token_and_a_reason(gate, headers, body, status):
@@ -232,7 +162,7 @@ async def test_release_needs_the_operators_token_and_a_reason(gate, headers, bod
         await risk.put()
         answer = await risk.delete(headers=headers, json=body)
         assert answer.status_code == status
-        assert TOKEN not in answer.text
+        assert TOKENS["release"] not in answer.text
         assert risk.control.is_engaged
 
 
@@ -293,7 +223,7 @@ async def test_the_switch_holds_over_a_restart(gate):
     async with gate() as risk:
         await risk.put(json=WHY)
     async with gate() as risk:
-        assert (await risk.client.get("/v1/kill-switch")).json()["engaged"] is True
+        assert (await risk.client.get("/v1/kill-switch", headers=BEARERS["read"])).json()["engaged"] is True
         assert (await risk.put())["epoch"] == 1
 
 
@@ -337,11 +267,11 @@ async def test_a_stop_while_a_release_is_on_its_way_to_the_tape_is_an_engagement
 
 async def test_a_kill_switch_message_of_an_earlier_process_is_taken_from_the_tape(gate, tape):
     """The tape alone is enough."""
-    message = KillSwitch(id="risk:operator:7-engaged", desk="main", run_id="r0", ts_us=1, cause=None, cycle_id=0,
-                         engaged=True, epoch=7, actor="a", reason="")  # fmt: skip
+    message = KillSwitch(level=KillLevel.HALT, id="risk:operator:7-engaged", desk="main", run_id="r0",
+                         ts_us=1, cause=None, cycle_id=0, engaged=True, epoch=7, actor="a", reason="")  # fmt: skip
     tape.insert(tape_subject(message), encode(message), message.id)
     async with gate() as risk:
-        assert (await risk.client.get("/v1/kill-switch")).json()["epoch"] == 7
+        assert (await risk.client.get("/v1/kill-switch", headers=BEARERS["read"])).json()["epoch"] == 7
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"actor": "a"}', "\x00"])

@@ -9,9 +9,11 @@ import pytest
 from nacl.signing import VerifyKey
 
 from tollgate_chassis.exits import Restart
-from tollgate_contracts.approval import PERMIT_DOMAIN, Permit, SignedText
+from tollgate_contracts.approval import PERMIT_DOMAIN, Permit, Scope, SignedText
+from tollgate_contracts.risk import KillLevel
 from tollgate_risk.kill_latch import KillLatch
 from tollgate_risk.kill_switch import KillSwitchControl
+from tollgate_risk.own_policy import OwnPolicy
 from tollgate_risk.permits import LAG_MAX, PROGRESS_US_MAX, PermitIssuer
 from tollgate_risk.signing import Signer
 
@@ -29,9 +31,15 @@ class Reader:
     position: int = 100
     tip: int = 100
     progress_us: int = MONOTONIC_US
+    standby: str | None = None
+    tenure: int = 0
+    awake: bool = True
 
     def __post_init__(self) -> None:
         self.live.set()
+
+    def vouches(self, monotonic_us: int) -> bool:
+        return self.live.is_set() and self.awake
 
 
 @pytest.fixture
@@ -41,7 +49,7 @@ def control(open_desk, tmp_path):
 
 @pytest.fixture
 def issuer(open_desk, control):
-    return PermitIssuer(open_desk.core, control, SIGNER, open_desk.core.state.policy_hash)
+    return PermitIssuer(open_desk.core, control, SIGNER, OwnPolicy(open_desk.core.state.policy))
 
 
 def permit_of(signed: SignedText) -> Permit:
@@ -57,6 +65,7 @@ async def test_a_permit_is_signed_lives_for_a_second_and_names_the_kill_epoch(op
         PERMIT_DOMAIN + first.text.encode(), bytes.fromhex(first.signature)
     )
     assert permit_of(first) == Permit(
+        scope=Scope.TRADE,
         desk="main",
         number=1,
         kill_epoch=3,
@@ -81,6 +90,31 @@ async def test_it_is_withheld_while_the_tape_says_stop(open_desk, issuer):
     assert issuer.issue(Reader(), WALL_US, MONOTONIC_US) is None
 
 
+@pytest.mark.parametrize(("level", "scope"), [("HALT", None), ("CANCEL", None), ("FLATTEN", Scope.FLATTEN)])
+async def test_while_engaged_it_lets_only_closing_orders_through_and_only_at_flatten(open_desk, issuer, level, scope):
+    """Under the epoch of the engagement, which voids every approval before it."""
+    open_desk.kill(engaged=True, epoch=5, level=level)
+    signed = issuer.issue(Reader(), WALL_US, MONOTONIC_US)
+    assert (signed and (permit_of(signed).scope, permit_of(signed).kill_epoch)) == (scope and (scope, 5))
+
+
+async def test_closing_orders_are_let_through_only_once_the_tape_says_flatten(open_desk, issuer, control):
+    """The latch alone stops, and lets nothing through: the epoch that its orders need is the tape's."""
+    control.stop_now()
+    control._latch.explain("ann", "drill", KillLevel.FLATTEN)
+    assert issuer.issue(Reader(), WALL_US, MONOTONIC_US) is None
+    open_desk.kill(engaged=True, epoch=1, level="HALT")
+    assert issuer.issue(Reader(), WALL_US, MONOTONIC_US) is None
+    open_desk.kill(engaged=True, epoch=2, level="FLATTEN")
+    assert permit_of(issuer.issue(Reader(), WALL_US, MONOTONIC_US)).scope is Scope.FLATTEN
+
+
+@pytest.mark.parametrize("reader", [{"progress_us": MONOTONIC_US - PROGRESS_US_MAX - 1}, {"tip": 101 + LAG_MAX}])
+async def test_every_other_reason_to_withhold_holds_for_closing_orders_too(open_desk, issuer, reader):
+    open_desk.kill(engaged=True, epoch=1, level="FLATTEN")
+    assert issuer.issue(Reader(**reader), WALL_US, MONOTONIC_US) is None
+
+
 @pytest.mark.parametrize(
     ("reader", "given"),
     [
@@ -101,6 +135,25 @@ async def test_it_is_withheld_until_live(issuer):
     reader = Reader()
     reader.live.clear()
     assert issuer.why_withheld(reader, MONOTONIC_US) == ("catching up with the tape",)
+
+
+async def test_it_is_withheld_by_an_instance_that_stands_by_and_by_one_that_was_away(issuer):
+    """Permits are not appended, so nothing but this keeps two gates from permitting at once."""
+    asleep, follower = Reader(awake=False), Reader(standby="risk-2")
+    follower.live.clear()
+    assert issuer.issue(asleep, WALL_US, MONOTONIC_US) is None
+    assert issuer.why_withheld(asleep, MONOTONIC_US) == ("another instance may be active",)
+    assert issuer.why_withheld(follower, MONOTONIC_US) == ("standing by: risk-2 is active",)
+
+
+async def test_a_gate_that_has_taken_over_numbers_its_permits_above_those_of_the_one_before(open_desk, control):
+    """Execution believes the newer one at once, however long the older one has been at work."""
+    own = OwnPolicy(open_desk.core.state.policy)
+    before, after = (PermitIssuer(open_desk.core, control, SIGNER, own) for _ in range(2))
+    for _ in range(50):
+        last = before.issue(Reader(tenure=7), WALL_US, MONOTONIC_US)
+    first = after.issue(Reader(tenure=8), WALL_US, MONOTONIC_US)
+    assert permit_of(first).number > permit_of(last).number
 
 
 async def test_it_is_withheld_under_another_policy_than_this_processs_own(open_desk, issuer):

@@ -7,7 +7,8 @@ import yaml
 
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_risk.core.policy import PolicyDocument
-from tollgate_risk.policy_file import policy_text, read_rules
+from tollgate_risk.policy_file import policy_document, policy_text
+from tollgate_risk.rules_file import read_rules
 from tollgate_risk.settings import RiskSettings
 from tollgate_risk.signing import Signer
 
@@ -41,6 +42,17 @@ def test_the_policys_text_is_canonical(monkeypatch):
     assert '"order_notional":"5000"' in text
 
 
+@pytest.mark.parametrize("in_file", [False, True])
+@pytest.mark.parametrize("in_settings", [False, True])
+def test_settings_can_make_any_policy_a_dry_run_and_arm_none(tmp_path, monkeypatch, rules_with, in_file, in_settings):
+    """A switch that only tightens: what the file says stays said."""
+    monkeypatch.setenv("TOLLGATE_RISK__POLICY_FILE", str(write(tmp_path, rules_with({"arming.dry_run": in_file}))))
+    monkeypatch.setenv("TOLLGATE_RISK__DRY_RUN", str(in_settings).lower())
+    document = policy_document(RiskSettings(), SIGNER)
+    assert document.rules.arming.dry_run is (in_file or in_settings)
+    assert document.rules.arming.missing("simulated") == (("dry_run",) if in_file or in_settings else ())
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -60,7 +72,7 @@ def test_the_policys_text_is_canonical(monkeypatch):
         pytest.param({"universe.allowed": []}, "universe.allowed: ", id="nothing allowed"),
         pytest.param({"universe.allowed": ["btc"]}, "universe.allowed.0: .*got 'btc'", id="no symbol"),
         pytest.param({"price.collar_bps": "0"}, "price.collar_bps: .*greater than 0", id="no room for any price"),
-        pytest.param({"pace.global_spacing_ms": 3_600_001}, "pace.global_spacing_ms: .*3600000", id="beyond an hour"),
+        pytest.param({"pace.global_spacing_ms": 86_400_001}, "pace.global_spacing_ms: .*86400000", id="beyond a day"),
     ],
 )
 def test_each_mistake_is_named_with_its_value_and_what_was_expected(tmp_path, rules_with, changes, said):
@@ -103,7 +115,13 @@ def test_a_file_that_is_no_policy_is_refused(tmp_path, text, said):
     ("rules", "environment", "said"),
     [
         pytest.param(
-            {"universe.allowed": ["DOGE-USDT"]}, {}, "universe.allowed names DOGE-USDT", id="not one of the desk's"
+            {
+                "universe.allowed": ["DOGE-USDT"],
+                "limits.position_units": [{"symbol": "DOGE-USDT", "units": "1"}],
+            },
+            {},
+            "universe.allowed names DOGE-USDT",
+            id="not one of the desk's",
         ),
         pytest.param({}, {"TOLLGATE_QUOTE_CURRENCY": "EUR"}, "expected only pairs in EUR", id="another currency"),
     ],

@@ -19,12 +19,14 @@ import httpx
 import nats
 import pytest
 from nacl.signing import VerifyKey
+from risk_operators import BEARERS, write_tokens
 
 from tollgate_chassis.exits import Exit
 from tollgate_chassis.tape import NatsTape
 from tollgate_chassis.tape.writer import Writer
 from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN, Permit, SignedText
 from tollgate_contracts.codec import decode
+from tollgate_contracts.execution import BreakerState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
@@ -32,7 +34,6 @@ from tollgate_risk.signing import Signer
 
 POLICY = Path(__file__).parents[3] / "config" / "policy.yaml"
 SEED = hashlib.sha256(b"a seed for tests").digest()
-TOKEN = hashlib.sha256(b"a token for tests").hexdigest()
 STREAM = {
     "name": "TAPE_main",
     "subjects": ["tape.main.>"],
@@ -104,7 +105,7 @@ def place(tmp_path: Path) -> Place:
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "approval_signing_key").write_text(SEED.hex())
-    (secrets / "operator_token").write_text(TOKEN)
+    write_tokens(secrets)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -215,6 +216,12 @@ async def ready(client: httpx.AsyncClient) -> bool:
     return (await client.get("/readyz")).status_code == 200
 
 
+async def released_by(client: httpx.AsyncClient) -> httpx.Response | None:
+    """Release the switch, or return none while venue and gate do not agree yet."""
+    answer = await client.request("DELETE", "/v1/kill-switch", headers=BEARERS["release"], json={"reason": "all clear"})
+    return None if answer.status_code == httpx.codes.CONFLICT else answer
+
+
 def buy(rest: Rest) -> Any:
     intent = rest.desk.intent("BUY", "1", "100")
     rest.desk.taped.append(intent)
@@ -245,7 +252,7 @@ async def test_the_gate_signs_permits_stops_dies_and_comes_back(rest, place):
         public.verify(PERMIT_DOMAIN + permit.text.encode(), bytes.fromhex(permit.signature))
         assert Permit.model_validate_json(permit.text).kill_epoch == 0
 
-        answer = (await client.put("/v1/kill-switch")).json()
+        answer = (await client.put("/v1/kill-switch", headers=BEARERS["kill"])).json()
         stopped = time.monotonic()
         assert (answer["engaged"], answer["on_tape"]) == (True, True)
         refused = await ask(rest)
@@ -261,13 +268,13 @@ async def test_the_gate_signs_permits_stops_dies_and_comes_back(rest, place):
 
     async with risk(place) as (_, client):
         await until(lambda: ready(client))
-        assert (await client.get("/v1/kill-switch")).json()["engaged"] is True
+        assert (await client.get("/v1/kill-switch", headers=BEARERS["read"])).json()["engaged"] is True
         assert len(await rest.messages(Policy)) == 1, "the policy in force is not said again"
         assert len(await rest.messages(Decision)) == 2, "nothing is decided twice"
         rest.permits.clear()
-        released = await client.request(
-            "DELETE", "/v1/kill-switch", headers={"Authorization": f"Bearer {TOKEN}"}, json={"reason": "all clear"}
-        )
+        # The venue and the gate agree again: nothing of the approval became of it, and the balances are the same.
+        await rest.say(lambda desk: desk.refuse(decision), lambda desk: desk.account(USDT="100000"))
+        released = await until(lambda: released_by(client))
         assert (released.status_code, released.json()["engaged"]) == (200, False)
         await until(lambda: asyncio.sleep(0, rest.permits))
         assert Permit.model_validate_json(rest.permits[-1][1].text).kill_epoch == 1
@@ -277,11 +284,31 @@ async def test_the_gate_signs_permits_stops_dies_and_comes_back(rest, place):
         assert json.loads(again.approval.text)["kill_epoch"] == 1
 
 
+async def test_what_a_condition_does_to_the_mode_is_on_the_tape_and_in_the_metrics(rest, place):
+    """Under the shipped policy: a breaker that opens asks for REDUCE_ONLY."""
+    async with risk(place) as (_, client):
+        await until(lambda: ready(client))
+        await rest.say(lambda desk: desk.breaker(BreakerState.OPEN))
+
+        async def lines() -> list[str]:
+            return (await client.get("/metrics")).text.splitlines()
+
+        async def is_shown() -> bool:
+            return 'tollgate_risk_mode{mode="REDUCE_ONLY"} 1.0' in await lines()
+
+        await until(is_shown)
+        shown = await lines()
+        assert 'tollgate_risk_condition_active{condition="breaker_open"} 1.0' in shown
+        assert 'tollgate_risk_mode_changes_total{from_mode="NORMAL",to_mode="REDUCE_ONLY"} 1.0' in shown
+        mode = (await rest.messages(Mode))[-1]
+        assert (mode.to_mode, mode.why) == ("REDUCE_ONLY", "breaker_open is at 1 groups, limit 1")
+
+
 async def test_the_switch_works_while_there_is_no_broker_and_holds_when_there_is(rest, place):
     """``curl -X PUT`` on a gate that has no tape: stopped, and so it stays."""
     url, place.nats_url = place.nats_url, "nats://127.0.0.1:1"
     async with risk(place) as (_, client):
-        answer = (await client.put("/v1/kill-switch")).json()
+        answer = (await client.put("/v1/kill-switch", headers=BEARERS["kill"])).json()
         assert (answer["engaged"], answer["on_tape"]) == (True, False)
     place.nats_url = url
     async with risk(place) as (_, client):
@@ -295,7 +322,9 @@ async def test_the_switch_works_while_there_is_no_broker_and_holds_when_there_is
     [
         pytest.param("approval_signing_key", "00" * 32, "only 1 different bytes", id="a placeholder for a key"),
         pytest.param("approval_signing_key", None, "cannot be read", id="no key"),
-        pytest.param("operator_token", "short", "shorter than 32", id="a short token"),
+        pytest.param("operator_tokens.json", '{"version":1,"tokens":[]}', "tokens: got none", id="no token"),
+        pytest.param("operator_tokens.json", '{"tokens":[{"id":1}]}', "tokens.0.sha256: Field required", id="no hash"),
+        pytest.param("operator_tokens.json", None, "operator_tokens.json cannot be read", id="no list"),
     ],
 )
 def test_a_bad_secret_ends_the_process_before_it_starts(place, secret, content, said):

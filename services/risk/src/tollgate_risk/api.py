@@ -1,115 +1,113 @@
-"""The operator's routes: the kill switch, and what the gate knows and has decided."""
+"""The operators' routes: what the gate knows and has decided, and the policy that they may tighten."""
 
-import asyncio
-import hmac
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from fastapi import APIRouter, Query, Request
+from pydantic import Field
 
-from tollgate_contracts.envelope import Symbol
+from tollgate_chassis.operator_door import Answer, Command, OperatorDoor, Refused, body_of, need_reason, read_command
+from tollgate_contracts.envelope import Symbol, TimeUs
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.risk import Outcome
+from tollgate_risk.api_kill_switch import add_kill_switch
 from tollgate_risk.core import RiskCore
-from tollgate_risk.decision_log import DECISIONS_MAX, DecisionLog
-from tollgate_risk.kill_switch import KillSwitchControl, NotOnTape
-from tollgate_risk.views import state_view
+from tollgate_risk.core.policy import PolicyDocument
+from tollgate_risk.decision_log import PAGE_MAX, BadCursor, DecisionLog, Wanted
+from tollgate_risk.kill_switch import KillSwitchControl
+from tollgate_risk.limits_view import limits_view
+from tollgate_risk.tightening import LOOSER, PolicyControl
+from tollgate_risk.views import modes_view, state_view
 
-BODY_BYTES_MAX = 4_096
-# Whoever stops the desk is not kept waiting for the end of a body that does not come.
-_BODY_S = 1.0
-Words = Annotated[str, Field(max_length=500)]
+_NO_POLICY: dict[int | str, dict[str, Any]] = {404: {"model": Answer, "description": "No policy is in force yet."}}
+_NOT_TIGHTER: dict[int | str, dict[str, Any]] = {
+    409: {"model": Answer, "description": f"Knobs that are not tighter, each by name: {LOOSER}."},
+    413: {"model": Answer, "description": "The body is too long."},
+    408: {"model": Answer, "description": "The body did not come in time."},
+}
 
 
-class Command(BaseModel):
-    """Who engages or releases the switch, and why."""
+class Tightening(Command):
+    """What is to be tightened, by whom and why."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    actor: Words = ""
-    reason: Words = ""
+    rules: Annotated[dict[str, Any], Field(min_length=1)]
+    """What changes, in the shape of the policy file; a list takes the place of the one before it."""
 
 
 def build_router(
-    core: RiskCore, control: KillSwitchControl, decisions: DecisionLog, operator_token: SecretStr
+    core: RiskCore, control: KillSwitchControl, decisions: DecisionLog, policies: PolicyControl, door: OperatorDoor
 ) -> APIRouter:
-    """Build the routes; releasing the switch needs the operator's token, engaging it needs nothing."""
-    router = APIRouter(prefix="/v1")
-    _add_kill_switch(router, control, operator_token)
-    _add_views(router, core, decisions)
+    """Build the routes; the door guards each, and the method says which scope it needs."""
+    router = door.router()
+    add_kill_switch(router, control)
+    _add_views(router, core)
+    _add_decisions(router, decisions)
+    _add_policy(router, core, policies)
     return router
 
 
-def _add_kill_switch(router: APIRouter, control: KillSwitchControl, operator_token: SecretStr) -> None:
-    @router.get("/kill-switch")
-    async def get_kill_switch() -> dict[str, Any]:
-        """Say whether the switch is engaged, at which epoch, by whom and why."""
-        return control.describe()
-
-    @router.put("/kill-switch")
-    async def engage(request: Request) -> dict[str, Any]:
-        """Engage the switch: nothing new is permitted from now on; a body with actor and reason may be given."""
-        # Stopped before the body is read: a caller in a hurry may send none, or a broken one, and means it.
-        control.stop_now()
-        note = ""
-        try:
-            command = await asyncio.wait_for(_command(request), _BODY_S)
-        except HTTPException as error:
-            command, note = Command(), f"engaged all the same; the body was not read: {error.detail}"
-        except TimeoutError:
-            command, note = Command(), "engaged all the same; the body did not come in time"
-        await control.engage(command.actor, command.reason)
-        return {**control.describe(), "note": note}
-
-    @router.delete("/kill-switch")
-    async def release(request: Request, authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
-        """Release the switch; needs ``Authorization: Bearer <operator token>`` and a reason."""
-        expected = f"Bearer {operator_token.get_secret_value()}"
-        if not hmac.compare_digest(authorization.encode(), expected.encode()):
-            raise HTTPException(401, "the operator's token is needed: Authorization: Bearer <token>")
-        command = await _command(request)
-        if not command.reason.strip():
-            raise HTTPException(422, 'a reason is needed: {"actor": "...", "reason": "..."}')
-        try:
-            await control.release(command.actor or "operator", command.reason)
-        except NotOnTape as error:
-            raise HTTPException(503, f"the switch stays engaged: {error}") from error
-        return control.describe()
-
-
-def _add_views(router: APIRouter, core: RiskCore, decisions: DecisionLog) -> None:
+def _add_views(router: APIRouter, core: RiskCore) -> None:
     @router.get("/state")
     async def get_state() -> dict[str, Any]:
-        """Return mode, kill switch, exposure, cash, open orders and pace, as the gate counts them."""
+        """Return mode, kill switch, exposure, cash, results, open orders and pace, as the gate counts them."""
         return state_view(core.state)
 
-    @router.get("/policy")
-    async def get_policy() -> dict[str, Any]:
-        """Return the policy in force and its hash."""
-        policy = core.state.policy
-        if policy is None:
-            raise HTTPException(404, "no policy is in force")
-        return {"hash": core.state.policy_hash, "policy": policy.model_dump(mode="json")}
+    @router.get("/modes")
+    async def get_modes() -> dict[str, Any]:
+        """Return the mode, and each condition that moves it with its thresholds and what is seen now."""
+        return modes_view(core.state)
 
+    @router.get("/limits", responses=_NO_POLICY)
+    async def get_limits() -> dict[str, Any]:
+        """Return each limit that fills up, with what is used of it now and the unit of both."""
+        return {
+            "hash": core.state.policy_hash,
+            "now_us": core.state.now_us,
+            "limits": limits_view(core.state, _policy(core)),
+        }
+
+
+def _add_decisions(router: APIRouter, decisions: DecisionLog) -> None:
     @router.get("/decisions")
     async def get_decisions(
-        limit: Annotated[int, Query(ge=1, le=DECISIONS_MAX)] = 50,
-        symbol: Symbol | None = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+        before: Annotated[str | None, Query(max_length=64, description="The `next` of an earlier answer.")] = None,
         reason: Reason | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return the last decisions of this process, the newest first; the tape has them all."""
-        return decisions.newest(limit, symbol, reason)
+        symbol: Symbol | None = None,
+        outcome: Outcome | None = None,
+        from_us: Annotated[TimeUs | None, Query(description="At this time or later, in µs since 1970 UTC.")] = None,
+        to_us: Annotated[TimeUs | None, Query(description="Before this time, in µs since 1970 UTC.")] = None,
+    ) -> dict[str, Any]:
+        """Return the last decisions of this process, the newest first; `next` leads to the ones before.
+
+        `reaches_back_to_us` is the time of the oldest one that is held; the tape has all of them.
+        """
+        try:
+            return decisions.page(limit, Wanted(reason, symbol, outcome, from_us, to_us), before)
+        except BadCursor as error:
+            raise Refused(422, str(error)) from error
 
 
-async def _command(request: Request) -> Command:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise HTTPException(413, f"at most {BODY_BYTES_MAX} bytes are expected")
-    if not body.strip():
-        return Command()
-    try:
-        return Command.model_validate_json(body)
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise HTTPException(422, "; ".join(faults)) from error
+def _add_policy(router: APIRouter, core: RiskCore, policies: PolicyControl) -> None:
+    @router.get("/policy", responses=_NO_POLICY)
+    async def get_policy() -> dict[str, Any]:
+        """Return the policy in force and its hash; `policy.tightens` is set when it was tightened at run time."""
+        return {"hash": core.state.policy_hash, "policy": _policy(core).model_dump(mode="json")}
+
+    @router.patch("/policy", responses=_NOT_TIGHTER, openapi_extra=body_of(Tightening))
+    async def tighten_policy(request: Request) -> dict[str, Any]:
+        """Tighten the rules in force; all of the change takes effect, or nothing when any knob is not tighter.
+
+        The answer names each knob that has changed, and comes when the gate judges by the new policy.
+        """
+        command = await read_command(request, Tightening)
+        need_reason(command)
+        made = await policies.tighten(command.rules)
+        changed = [{"knob": one.knob, "old": one.old, "new": one.new} for one in made]
+        request.state.note = "; ".join(f"{one.knob}: {one.old} -> {one.new}" for one in made) or "nothing differs"
+        return {"hash": core.state.policy_hash, "changed": changed}
+
+
+def _policy(core: RiskCore) -> PolicyDocument:
+    if core.state.policy is None:
+        raise Refused(404, "no policy is in force")
+    return core.state.policy

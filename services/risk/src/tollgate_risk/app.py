@@ -6,30 +6,33 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from tollgate_chassis.broker import fast_stream_broker
+from tollgate_chassis.operator_door import OperatorDoor
+from tollgate_chassis.operator_trail import OperatorTrail
+from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
-from tollgate_chassis.settings import read_secret
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.tape import Record
 from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.approval import APPROVAL_DOMAIN
-from tollgate_contracts.config import config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.risk import Decision, Mode, Outcome, Policy
+from tollgate_contracts.risk import Decision, Mode, Outcome
 from tollgate_contracts.subjects import permit_subject
 from tollgate_risk.api import build_router
 from tollgate_risk.core import RiskCore
 from tollgate_risk.decision_log import DecisionLog
+from tollgate_risk.gauges import ModeGauges
 from tollgate_risk.kill_latch import KillLatch
 from tollgate_risk.kill_switch import KillSwitchControl
+from tollgate_risk.own_policy import OwnPolicy
 from tollgate_risk.permits import PermitIssuer
-from tollgate_risk.policy_file import policy_text
+from tollgate_risk.policy_file import policy_document
 from tollgate_risk.settings import RiskSettings
 from tollgate_risk.signing import KEY_FILE, Signer
+from tollgate_risk.tightening import PolicyControl
 from tollgate_risk.views import status_view
 
-TOKEN_FILE = "operator_token"  # noqa: S105 - the name of a file
 # Telling waits until the decision is on its way: nothing stands between it and the tape.
 _TELL_AFTER_S = 0.005
 
@@ -40,23 +43,35 @@ class RiskShell(Shell):
     span_name = "risk.pre_trade"
 
     def __init__(
-        self, settings: RiskSettings, core: RiskCore, control: KillSwitchControl, decisions: DecisionLog, signer: Signer
+        self,
+        settings: RiskSettings,
+        core: RiskCore,
+        control: KillSwitchControl,
+        policies: PolicyControl,
+        own: OwnPolicy,
+        trail: OperatorTrail,
+        decisions: DecisionLog,
+        signer: Signer,
     ) -> None:
         self._settings = settings
         self._core = core
         self._control = control
         self._decisions = decisions
         self._signer = signer
-        self._policy_text = policy_text(settings, signer)
-        self._policy_hash = config_hash(self._policy_text)
-        self._permits = PermitIssuer(core, control, signer, self._policy_hash)
+        self._policies = policies
+        self._own = own
+        self._trail = trail
+        self._permits = PermitIssuer(core, control, signer, own)
         self._broker = fast_stream_broker(settings, "risk")
+        self._gauges = ModeGauges()
         self._runner: Runner | None = None
 
     async def start(self, runner: Runner) -> None:
         """Connect FastStream's side of the broker, on which permits travel."""
         self._runner = runner
         self._control.attach(runner)
+        self._policies.attach(runner)
+        self._trail.attach(runner)
         await self._broker.connect()
 
     async def stop(self) -> None:
@@ -64,34 +79,25 @@ class RiskShell(Shell):
         await self._broker.stop()
 
     def background(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the kill switch's way to the tape, and the permits."""
+        """Return the ways to the tape of kill switch, policy and operators' calls, and the permits."""
         if self._runner is None:
             return ()
         interval_s = self._settings.risk.permit_interval_ms / 1_000
-        return self._control.run(), self._permits.run(self._runner, self._publish_permit, interval_s)
+        permits = self._permits.run(self._runner, self._publish_permit, interval_s)
+        return self._control.run(), self._policies.run(), self._trail.run(), permits
 
     async def _publish_permit(self, data: bytes) -> None:
         await self._broker.publish(data, permit_subject(self._settings.desk))
 
     async def went_live(self) -> None:
-        """Put the policy onto the tape, unless it is what the tape has in force."""
-        state, runner = self._core.state, self._runner
+        """Put the policy onto the tape, unless it is what the tape has in force, and say what arming lacks."""
         metrics.KILL_SWITCH.set(int(self._control.is_engaged))
-        if runner is None or (state.policy is not None and state.policy_hash == self._policy_hash):
+        if self._runner is None:
             return
-        policy = Policy(
-            # Numbered, because a policy that comes back later is a new event.
-            id=f"risk:policy:{state.policies + 1}.0",
-            desk=self._settings.desk,
-            run_id=self._settings.run_id,
-            ts_us=time.time_ns() // 1_000,
-            cause=None,
-            cycle_id=runner.cycle_id,
-            text=self._policy_text,
-            hash=self._policy_hash,
-        )
-        await runner.observe(policy)
-        logger().info("risk.policy", outcome="appended", config_hash=self._policy_hash)
+        await self._policies.put_in_force(self._runner)
+        document = self._own.document
+        missing = document.rules.arming.missing(document.environment)
+        logger().info("risk.arming", outcome="not_armed" if missing else "armed", missing=list(missing))
 
     def finish(self, output: Message) -> Message:
         """Sign an approval; one under a key that is no longer ours stays unsigned, and execution refuses it."""
@@ -105,8 +111,10 @@ class RiskShell(Shell):
         return output
 
     async def settled(self, record: Record) -> None:
-        """Let the kill switch see that the tape has moved."""
+        """Let kill switch and policy see that the tape has moved, and the metrics what has become of the mode."""
         self._control.note_applied(record.sequence)
+        self._policies.note_applied()
+        self._gauges.refresh(self._core.state)
 
     def status(self) -> dict[str, Any]:
         """Return mode, kill switch, decisions and open orders, and why no permit is given, if so."""
@@ -126,7 +134,7 @@ class RiskShell(Shell):
         """Return what keeps the gate from judging; an engaged kill switch is not one of it."""
         state = self._core.state
         reasons = []
-        if state.policy is None or state.policy_hash != self._policy_hash:
+        if not self._own.is_in_force(state):
             reasons.append("the policy is not in force yet")
         if state.portfolio is None:
             reasons.append("the venue has not stated the account yet")
@@ -137,7 +145,7 @@ class RiskShell(Shell):
 
 def _tell(output: Message) -> None:
     if isinstance(output, Mode):
-        logger().warning("risk.mode", outcome=output.to_mode.value.lower(), cycle_id=output.cycle_id, why=output.why)
+        _tell_mode(output)
     if not isinstance(output, Decision):
         return
     approved = output.outcome is Outcome.APPROVED
@@ -155,16 +163,32 @@ def _tell(output: Message) -> None:
     )
 
 
+def _tell_mode(mode: Mode) -> None:
+    before = "none" if mode.from_mode is None else mode.from_mode.value
+    metrics.MODE_CHANGES.labels(before, mode.to_mode.value).inc()
+    logger().warning(
+        "risk.mode",
+        outcome=mode.to_mode.value.lower(),
+        before=before.lower(),
+        cycle_id=mode.cycle_id,
+        why=mode.why,
+        conditions=[trigger.condition.value for trigger in mode.triggers if trigger.active],
+    )
+
+
 def build(settings: RiskSettings) -> Parts:
     """Build the service from its settings and secrets; raises ``BadConfiguration``."""
     signer = Signer.load(settings.secrets_dir / KEY_FILE)
-    operator_token = read_secret(settings.secrets_dir / TOKEN_FILE)
-    core, decisions = RiskCore(), DecisionLog()
+    tokens = OperatorTokens.open(settings.secrets_dir / TOKENS_FILE, time.time_ns() // 1_000)
+    trail = OperatorTrail("risk", settings.desk, settings.run_id, settings.state_dir)
+    core, decisions, own = RiskCore(), DecisionLog(), OwnPolicy(policy_document(settings, signer))
     latch = KillLatch(settings.state_dir)
     latch.load()
     control = KillSwitchControl(core, latch)
-    shell = RiskShell(settings, core, control, decisions, signer)
-    return Parts(core=core, shell=shell, routers=(build_router(core, control, decisions, operator_token),))
+    policies = PolicyControl(core, own)
+    shell = RiskShell(settings, core, control, policies, own, trail, decisions, signer)
+    router = build_router(core, control, decisions, policies, OperatorDoor(tokens, trail))
+    return Parts(core=core, shell=shell, routers=(router,))
 
 
 def main() -> None:

@@ -5,21 +5,31 @@ It does not need the tape: while the broker is dead, a gate that was told to sto
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_contracts.risk import KillLevel
 
 _FILE = "kill-switch.json"
+RANKS = {level: rank for rank, level in enumerate(KillLevel)}
+"""How much each level does; a higher one does all that a lower one does."""
+
+
+UNDATED = 2**62
+"""The epoch of an order of which nobody knows when it was given: no release ends it but one made here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Who told the gate to stop, why and when."""
+    """Who told the gate to stop, how far, why and when."""
 
     actor: str
     reason: str
     at_us: int
+    level: KillLevel = KillLevel.HALT
+    epoch: int = UNDATED
+    """The engagement that it belongs to: a release of this epoch or a later one has ended it."""
 
 
 class KillLatch:
@@ -39,11 +49,14 @@ class KillLatch:
             return
         try:
             content = json.loads(self._path.read_text())
-            self.order = Order(str(content["actor"]), str(content["reason"]), int(content["at_us"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            # A file from before there were levels says none: it stopped new orders.
+            level = KillLevel(content.get("level", KillLevel.HALT))
+            epoch = int(content.get("epoch", UNDATED))
+            self.order = Order(str(content["actor"]), str(content["reason"]), int(content["at_us"]), level, epoch)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             self.order = Order("unknown", f"{self._path} cannot be read: {error}"[:500], 0)
         self.generation += 1
-        logger().warning("kill_switch.latched", outcome="from_disk", actor=self.order.actor, reason=self.order.reason)
+        self._tell("from_disk", self.order)
 
     @property
     def is_engaged(self) -> bool:
@@ -51,17 +64,26 @@ class KillLatch:
         return self.order is not None
 
     def engage(self, order: Order) -> None:
-        """Stop, at once in memory and then on disk; an order before this one keeps its word of who and why."""
+        """Stop, at once in memory and then on disk; an order before this one keeps its word of who, why and how far."""
         self.generation += 1
-        self.order = self.order or order
+        first = self.order or order
+        self.order = replace(first, epoch=max(first.epoch, order.epoch))
         self._persist()
-        logger().warning("kill_switch.latched", outcome="engaged", actor=self.order.actor, reason=self.order.reason)
+        self._tell("engaged", self.order)
 
-    def explain(self, actor: str, reason: str) -> None:
-        """Say who gave the order and why, after the fact: stopping waits for nobody's words."""
-        if self.order is not None:
-            self.order = Order(actor or self.order.actor, reason or self.order.reason, self.order.at_us)
-            self._persist()
+    def explain(self, actor: str, reason: str, level: KillLevel) -> None:
+        """Say who gave the order, why and how far, after the fact: stopping waits for nobody's words.
+
+        A level above the one in force is an order of its own; a lower one changes nothing.
+        """
+        if self.order is None:
+            return
+        self.order = replace(self.order, actor=actor or self.order.actor, reason=reason or self.order.reason)
+        if RANKS[level] > RANKS[self.order.level]:
+            self.generation += 1
+            self.order = replace(self.order, level=level)
+            self._tell("raised", self.order)
+        self._persist()
 
     def forget_on_disk(self) -> None:
         """Remove the file; raises ``OSError``, and the latch still holds in memory until ``clear``."""
@@ -72,6 +94,11 @@ class KillLatch:
         if generation == self.generation:
             self.order = None
             self.is_on_disk = True
+
+    @staticmethod
+    def _tell(outcome: str, order: Order) -> None:
+        words = {"actor": order.actor, "reason": order.reason, "level": order.level.value}
+        logger().warning("kill_switch.latched", outcome=outcome, **words)
 
     def _persist(self) -> None:
         try:

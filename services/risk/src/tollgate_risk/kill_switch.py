@@ -3,10 +3,12 @@
 Engaging needs nobody: the latch holds from the call on, whether broker and tape are there or not, and one task puts
 it onto the tape as soon as it can. When that task cannot, the process ends and starts again with the latch still
 engaged, and tries anew. Releasing needs the tape: until the release was read back from it, the switch is engaged.
+It also needs venue and gate to agree, with no order open.
 """
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +16,11 @@ from tollgate_chassis.exits import ProcessEnd
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
-from tollgate_contracts.risk import KillSwitch
-from tollgate_risk.core import RiskCore
-from tollgate_risk.kill_latch import KillLatch, Order
+from tollgate_contracts.money import plain
+from tollgate_contracts.risk import KillLevel, KillSwitch
+from tollgate_risk.core import RiskCore, kill, reconciliation
+from tollgate_risk.core.reconciliation import Proof
+from tollgate_risk.kill_latch import RANKS, KillLatch, Order
 
 # An operator's call is answered within this time, on the tape or not.
 ANSWER_S = 2.0
@@ -24,6 +28,15 @@ ANSWER_S = 2.0
 
 class NotOnTape(Exception):
     """A release that the tape has not taken; the switch stays engaged. The message says why."""
+
+
+class NotClean(Exception):
+    """A release that something is in the way of; the switch stays engaged."""
+
+    def __init__(self, findings: tuple[str, ...]) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = findings
+        """In words, one for each thing."""
 
 
 @dataclass(slots=True)
@@ -55,9 +68,22 @@ class KillSwitchControl:
         return self._latch.is_engaged or self._core.state.kill.engaged
 
     @property
+    def level(self) -> KillLevel | None:
+        """Return how far the switch goes, by the latch or the tape, whichever goes further; none when released."""
+        on_tape, order = self._core.state.kill, self._latch.order
+        levels = [on_tape.level] if on_tape.engaged else []
+        levels += [order.level] if order is not None else []
+        return max(levels, key=RANKS.__getitem__, default=None)
+
+    @property
     def is_on_tape(self) -> bool:
         """Say whether the tape says what the switch says."""
         return self._generation_on_tape == self._latch.generation or not self._latch.is_engaged
+
+    @property
+    def stands_by_for(self) -> str | None:
+        """The instance that is active while this one stands by: what is latched here does not stop that one yet."""
+        return None if self._runner is None else self._runner.standby
 
     def attach(self, runner: Runner) -> None:
         """Take the runner through which the tape is written, and take up an earlier process's latch."""
@@ -67,12 +93,26 @@ class KillSwitchControl:
 
     def stop_now(self) -> None:
         """Stop permitting, from this call on."""
-        self._latch.engage(Order(actor="operator", reason="", at_us=_now_us()))
+        self._latch.engage(Order(actor="operator", reason="", at_us=_now_us(), epoch=self._epoch_of_an_order()))
         metrics.KILL_SWITCH.set(1)
 
-    async def engage(self, actor: str, reason: str) -> bool:
-        """Say who stopped it and why, put it onto the tape, and return whether it is there within ``ANSWER_S``."""
-        self._latch.explain(actor, reason)
+    def _epoch_of_an_order(self) -> int:
+        """Return the engagement that an order to stop belongs to: the one on the tape, or else the next."""
+        on_tape = self._core.state.kill
+        is_current = self._runner is not None and self._runner.live.is_set() and self._release is None
+        return on_tape.epoch if on_tape.engaged and is_current else on_tape.epoch + 1
+
+    async def engage(self, actor: str, reason: str, level: KillLevel = KillLevel.HALT) -> bool:
+        """Say who stopped it, why and how far, put it onto the tape, and return whether it is there in ``ANSWER_S``.
+
+        Idempotent at the level in force or a lower one; a higher one engages anew, under the next epoch.
+        """
+        if not self._latch.is_engaged:
+            self.stop_now()
+        self._latch.explain(actor, reason, level)
+        if self._runner is not None and self._runner.standby is not None:
+            # Stopping does not depend on which instance was asked.
+            self._runner.take_over()
         self._settled.clear()
         self._wanted.set()
         deadline = time.monotonic() + ANSWER_S
@@ -85,9 +125,11 @@ class KillSwitchControl:
         return self.is_on_tape
 
     async def release(self, actor: str, reason: str) -> None:
-        """Release the switch; raises ``NotOnTape`` when the tape did not take it in time."""
+        """Release the switch; raises ``NotOnTape`` when the tape did not take it in time, ``NotClean`` what is open."""
         if self._runner is None or not self._runner.live.is_set():
-            raise NotOnTape("risk is not live: it has no tape to release on, or is catching up; try again")
+            active = None if self._runner is None else self._runner.standby
+            ask = f"{active} is active; ask there" if active else "it has no tape, or is catching up; try again"
+            raise NotOnTape(f"this risk is not live: {ask}")
         if self._release is not None:
             raise NotOnTape("a release is under way; look at the switch and try again")
         release = _Release(actor, reason, self._latch.generation, asyncio.get_running_loop().create_future())
@@ -104,6 +146,7 @@ class KillSwitchControl:
         if runner is None:
             raise ValueError("attach comes before run")
         await runner.live.wait()
+        self._let_go_if_released()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -114,10 +157,10 @@ class KillSwitchControl:
 
     async def _put_engaged(self, runner: Runner, order: Order) -> None:
         generation = self._latch.generation
-        kill = self._core.state.kill
-        if not kill.engaged:
-            epoch = kill.epoch + 1
-            await self._append(runner, engaged=True, epoch=epoch, actor=order.actor, reason=order.reason)
+        on_tape = self._core.state.kill
+        if not on_tape.engaged or RANKS[order.level] > RANKS[on_tape.level]:
+            words = {"actor": order.actor, "reason": order.reason}
+            await self._append(runner, engaged=True, level=order.level, epoch=on_tape.epoch + 1, **words)
         self._generation_on_tape = generation
         self._settled.set()
 
@@ -127,7 +170,7 @@ class KillSwitchControl:
         except ProcessEnd as end:
             release.done.set_exception(NotOnTape(f"the tape did not take the release: {end.why}"))
             raise
-        except NotOnTape as refused:
+        except (NotOnTape, NotClean) as refused:
             release.done.set_exception(refused)
         except OSError as error:
             release.done.set_exception(NotOnTape(f"the latch's file cannot be removed: {error}"))
@@ -139,15 +182,30 @@ class KillSwitchControl:
     async def _undo(self, runner: Runner, release: _Release) -> None:
         if release.generation != self._latch.generation:
             raise NotOnTape("a newer order to stop has come")
+        in_the_way = self._in_the_way()
+        if in_the_way:
+            raise NotClean(in_the_way)
         # The file goes first: should we fall in between, the tape still says stop.
         self._latch.forget_on_disk()
-        kill = self._core.state.kill
-        if kill.engaged:
-            await self._append(runner, engaged=False, epoch=kill.epoch, actor=release.actor, reason=release.reason)
+        on_tape = self._core.state.kill
+        if on_tape.engaged:
+            words = {"actor": release.actor, "reason": release.reason}
+            await self._append(runner, engaged=False, level=on_tape.level, epoch=on_tape.epoch, **words)
         self._latch.clear(release.generation)
         metrics.KILL_SWITCH.set(int(self.is_engaged))
 
-    async def _append(self, runner: Runner, *, engaged: bool, epoch: int, actor: str, reason: str) -> None:
+    def _in_the_way(self) -> tuple[str, ...]:
+        """Return what a release waits for, in words."""
+        state = self._core.state
+        if not self.is_engaged:
+            return ()
+        if not state.kill.engaged:
+            return ("the tape does not say yet that the switch is engaged",)
+        return reconciliation.clean(state)
+
+    async def _append(
+        self, runner: Runner, *, engaged: bool, level: KillLevel, epoch: int, actor: str, reason: str
+    ) -> None:
         """Append and wait until the core has read it back: only then does it count."""
         identity = runner.identity
         message = KillSwitch(
@@ -158,35 +216,92 @@ class KillSwitchControl:
             cause=None,
             cycle_id=runner.cycle_id,
             engaged=engaged,
+            level=level,
             epoch=epoch,
             actor=actor,
             reason=reason,
         )
         sequence = await runner.observe(message)
         event = "kill_switch.engaged" if engaged else "kill_switch.released"
-        logger().warning(event, outcome="on_tape", epoch=epoch, actor=actor, reason=reason, sequence=sequence)
+        words = {"level": level.value, "actor": actor, "reason": reason}
+        logger().warning(event, outcome="on_tape", epoch=epoch, sequence=sequence, **words)
         while self._applied_sequence < sequence:
             self._applied.clear()
             await self._applied.wait()
 
+    def _let_go_if_released(self) -> None:
+        """Let go of an order to stop that was released at another instance, as the tape has said since."""
+        order, on_tape = self._latch.order, self._core.state.kill
+        if order is None or on_tape.engaged or on_tape.epoch < order.epoch:
+            return
+        try:
+            self._latch.forget_on_disk()
+        except OSError as error:
+            logger().error("kill_switch.not_released", outcome="failed", detail=str(error))
+            return
+        self._latch.clear(self._latch.generation)
+        logger().warning("kill_switch.released", outcome="elsewhere", epoch=on_tape.epoch)
+        metrics.KILL_SWITCH.set(int(self.is_engaged))
+
     def note_applied(self, sequence: int) -> None:
         """Note that the core has stepped the record at ``sequence``."""
+        if self._runner is not None and self._runner.standby is not None:
+            self._let_go_if_released()
         self._applied_sequence = sequence
         self._applied.set()
 
     def describe(self) -> dict[str, Any]:
         """Return the state for an operator."""
-        kill, order = self._core.state.kill, self._latch.order
-        who = {"actor": kill.actor, "reason": kill.reason, "since_us": kill.since_us}
-        if order is not None and not kill.engaged:
+        on_tape, order = self._core.state.kill, self._latch.order
+        who = {"actor": on_tape.actor, "reason": on_tape.reason, "since_us": on_tape.since_us}
+        if order is not None and not on_tape.engaged:
             who = {"actor": order.actor, "reason": order.reason, "since_us": order.at_us}
+        level = self.level
         return {
             "engaged": self.is_engaged,
-            "epoch": kill.epoch,
+            "level": None if level is None else level.value,
+            "epoch": on_tape.epoch,
             "on_tape": self.is_on_tape,
             "on_disk": self._latch.is_on_disk,
             **who,
+            "flat": self._describe_flat(),
+            "clean": list(self._in_the_way()),
         }
+
+    def _describe_flat(self) -> dict[str, Any]:
+        state = self._core.state
+        proof = reconciliation.flat(state)
+        waits_for = reconciliation.not_flat(state)
+        if proof is None and self.level is KillLevel.FLATTEN:
+            waits_for += kill.hindrances(state)
+        return {"proven": proof is not None, "waits_for": list(waits_for), "proof": _shown(proof)}
+
+    async def wait_until_flat(self, timeout_s: float) -> dict[str, Any]:
+        """Wait for the venue's word that all is closed, and return ``flat`` of ``describe`` then or at the timeout.
+
+        Returns at once where the level in force closes nothing.
+        """
+        deadline = time.monotonic() + timeout_s
+        while self.level is KillLevel.FLATTEN and reconciliation.flat(self._core.state) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._applied.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._applied.wait(), left)
+        return self._describe_flat()
+
+
+def _shown(proof: Proof | None) -> dict[str, Any] | None:
+    if proof is None:
+        return None
+    return {
+        "message_id": proof.statement.message_id,
+        "sequence": proof.statement.sequence,
+        "venue_ts_us": proof.statement.venue_ts_us,
+        "balances": {currency: plain(amount) for currency, amount in proof.balances.items()},
+        "dust": list(proof.dust),
+    }
 
 
 def _now_us() -> int:

@@ -1,36 +1,23 @@
 """The policy as the operator wrote it, checked whole before anything starts."""
 
-import json
-from pathlib import Path
-
 from pydantic import ValidationError
 
 from tollgate_chassis.exits import BadConfiguration
-from tollgate_chassis.settings import explain, read_yaml
+from tollgate_chassis.settings import explain
 from tollgate_contracts.config import canonical_json
-from tollgate_risk.core.policy import PolicyDocument, PolicyRules
+from tollgate_risk.core.policy import PolicyDocument
+from tollgate_risk.rules_file import read_rules
 from tollgate_risk.settings import RiskSettings
 from tollgate_risk.signing import Signer
 
 
-def read_rules(path: Path) -> PolicyRules:
-    """Return the rules in a YAML file; raises ``BadConfiguration`` that names every key, its value and what is wrong.
-
-    Amounts are quoted strings: a bare number would have been a float before it is a decimal.
-    """
-    content = read_yaml(path)
-    try:
-        # By way of JSON text, where a strict model takes lists and names of modes, and a float is still a number.
-        return PolicyRules.model_validate_json(json.dumps(content, default=str))
-    except ValidationError as error:
-        raise BadConfiguration(f"policy {path}:\n{explain(error)}") from error
-
-
-def policy_text(settings: RiskSettings, signer: Signer) -> str:
-    """Return the policy message's canonical text; raises ``BadConfiguration`` when rules and desk do not agree."""
+def policy_document(settings: RiskSettings, signer: Signer) -> PolicyDocument:
+    """Return the policy that file and settings make; raises ``BadConfiguration`` when rules and desk do not agree."""
     rules = read_rules(settings.policy_path)
+    if settings.risk.dry_run:
+        rules = rules.model_copy(update={"arming": rules.arming.model_copy(update={"dry_run": True})})
     try:
-        document = PolicyDocument(
+        return PolicyDocument(
             environment=settings.environment,
             desk=settings.desk,
             venue=settings.venue,
@@ -39,8 +26,18 @@ def policy_text(settings: RiskSettings, signer: Signer) -> str:
             symbols=settings.symbols,
             public_key=signer.public_key,
             key_id=signer.key_id,
+            tightens=None,
             rules=rules,
         )
     except ValidationError as error:
         raise BadConfiguration(f"policy {settings.policy_path} is not for this desk:\n{explain(error)}") from error
+
+
+def policy_text(settings: RiskSettings, signer: Signer) -> str:
+    """Return that policy's canonical text, as it goes onto the tape; raises the same."""
+    return canonical_text(policy_document(settings, signer))
+
+
+def canonical_text(document: PolicyDocument) -> str:
+    """Return the one text of a policy, which is what its hash is of."""
     return canonical_json(document.model_dump(mode="json"))

@@ -14,6 +14,8 @@ class RiskSection(Section):
 
     policy_file: Path = Path("policy.yaml")
     """Relative to the folder of the configuration file, or to the working directory where none is named."""
+    dry_run: bool = False
+    """Everything is judged and nothing is approved, whatever the policy says of it; it never arms anything."""
     permit_interval_ms: Annotated[int, Field(ge=50, le=500)] = 250
     """Between two permits; each lives for a second, so that one lost on the way stops nothing."""
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
-from tollgate_contracts.money import ZERO
+from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reasons import Finding, Reason
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_domain.instruments import InstrumentRules
+from tollgate_risk.core.exposure import Exposure
 from tollgate_risk.core.policy import PolicyDocument, PolicyRules
 from tollgate_risk.core.state import MarketQuote, RiskState
 
@@ -26,10 +28,24 @@ class Case:
     quote: MarketQuote | None
     price: Decimal | None
     """The bound of the order: its limit, for a market order the collar; none when there is neither."""
+    exposure: Exposure
+    """What is at risk in the symbol without this order."""
+    total: Exposure
+    """What is at risk in all symbols without this order."""
+    value: Decimal
+    """The worst value of the order, at its bound or the mark, whichever is higher, in quote currency."""
+    exposure_after: Decimal
+    """The worst size of the symbol's position with this order, in quote currency."""
+    reducing_side: Side
+    """The side that makes the position smaller: for spot always the sale."""
     reducible: Decimal
-    """How much may be sold: what is held less what open sells may still take, in base currency."""
+    """How much may be taken off: what is held less what open orders may still take off, in base currency."""
+    is_perpetual: bool
+    """Whether the symbol is traded on margin."""
+    fingerprint: str
+    """What makes two orders the same: symbol, side, quantity and price."""
     reducing: bool
-    """Whether the order can only make a position smaller, by its size and with open sells counted."""
+    """Whether the order can only make a position smaller, by its size and with open orders counted."""
 
     @property
     def bound(self) -> Decimal:
@@ -37,24 +53,56 @@ class Case:
         return ZERO if self.price is None else self.price
 
     @property
-    def value(self) -> Decimal:
-        """The worst value of the order, in quote currency."""
-        return self.state.value(self.intent.quantity, self.intent.symbol, self.bound)
-
-    @property
     def base(self) -> str:
         """The currency in which the quantity counts."""
         return self.intent.symbol.partition("-")[0]
 
+    @property
+    def own_touch(self) -> Decimal | None:
+        """The best price of our own open orders on the other side, none where there is none."""
+        return self.exposure.own_ask if self.intent.side is Side.BUY else self.exposure.own_bid
 
-Gate = Callable[[Case], Finding | None]
+    @property
+    def repeated_us(self) -> int | None:
+        """How long ago the same order was approved; none when it was not, within the longest time that counts."""
+        last_us = self.state.pacing.last_same_us.get(self.fingerprint)
+        return None if last_us is None else self.state.now_us - last_us
+
+
+def _fingerprint(intent: Intent) -> str:
+    price = "" if intent.limit_price is None else plain(intent.limit_price)
+    return f"{intent.symbol} {intent.side} {plain(intent.quantity)} {price}"
+
+
+class Measure(NamedTuple):
+    """What one gate sees of a case: the rule, whether it is kept, the limit, the value, and the unit of both."""
+
+    code: Reason
+    is_kept: bool
+    limit: object
+    seen: object
+    unit: str
+
+    def finding(self) -> Finding:
+        """Return the refusal that this measure is when the rule is not kept."""
+        return Finding(code=self.code, limit=shown(self.limit), seen=shown(self.seen), unit=self.unit)
+
+
+Gate = Callable[[Case], Measure | None]
+"""Measures one rule; none where the rule does not concern the case, or another gate's lack hides it."""
 
 
 def open_case(intent: Intent, state: RiskState, policy: PolicyDocument) -> Case:
-    """Gather what the gates ask for."""
-    instrument = state.instruments.get(intent.symbol)
-    quote = state.quotes.get(intent.symbol)
-    reducible = max(state.held(intent.symbol) - state.orders.selling_quantity(intent.symbol), ZERO)
+    """Gather what the gates ask for; changes nothing."""
+    symbol, side, quantity = intent.symbol, intent.side, intent.quantity
+    instrument, quote = state.instruments.get(symbol), state.quotes.get(symbol)
+    exposure, held = state.exposure(symbol), state.held(symbol)
+    reducing_side = Side.BUY if held < ZERO else Side.SELL
+    promised = exposure.buying if reducing_side is Side.BUY else exposure.selling
+    reducible = max(abs(held) - promised, ZERO)
+    price = intent.limit_price or _collar_bound(side, policy.rules, instrument, quote)
+    value = quantity * max(price or ZERO, ZERO if quote is None else quote.mark)
+    after = exposure.high + value if side is Side.BUY else value - exposure.low
     return Case(
         intent=intent,
         state=state,
@@ -62,9 +110,16 @@ def open_case(intent: Intent, state: RiskState, policy: PolicyDocument) -> Case:
         rules=policy.rules,
         instrument=instrument,
         quote=quote,
-        price=intent.limit_price or _collar_bound(intent.side, policy.rules, instrument, quote),
+        price=price,
+        exposure=exposure,
+        total=state.exposure_in_all(),
+        value=value,
+        exposure_after=max(exposure.worst, after),
+        reducing_side=reducing_side,
         reducible=reducible,
-        reducing=intent.side is Side.SELL and intent.quantity <= reducible,
+        is_perpetual=state.is_perpetual(symbol),
+        fingerprint=_fingerprint(intent),
+        reducing=side is reducing_side and quantity <= reducible,
     )
 
 
@@ -79,6 +134,6 @@ def _collar_bound(
     return bound if bound > 0 else None
 
 
-def finding(code: Reason, limit: object, seen: object, unit: str) -> Finding:
-    """Build a gate's refusal; limit and seen are already text, or numbers that print plainly."""
-    return Finding(code=code, limit=str(limit), seen=str(seen), unit=unit)
+def shown(value: object) -> str:
+    """Return a limit or a value as text: decimals without exponent, all else as it prints."""
+    return plain(value) if isinstance(value, Decimal) else str(value)

@@ -11,25 +11,31 @@ from tollgate_contracts.approval import SignedText
 from tollgate_contracts.config import config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Fill, Order, Refusal
-from tollgate_contracts.marketdata import Clock, Feed, Instrument, Quote
+from tollgate_contracts.execution import Account, Breaker, Fill, Order, Refusal
+from tollgate_contracts.ledger import Drift
+from tollgate_contracts.marketdata import Clock, Feed, Funding, Instrument, Quote
 from tollgate_contracts.money import round_ceiling
 from tollgate_contracts.reasons import Finding
-from tollgate_contracts.risk import Decision, KillSwitch, Mode, Outcome, Policy, TradingMode
-from tollgate_contracts.strategy import Action, Intent
+from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
+from tollgate_contracts.strategy import Action, Intent, Purpose
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import Portfolio
+from tollgate_risk.core import kill, modes, reconciliation
 from tollgate_risk.core.approvals import unsigned_approval
 from tollgate_risk.core.case import Case, open_case
 from tollgate_risk.core.gates import judge
 from tollgate_risk.core.gates.arming import no_policy
 from tollgate_risk.core.orders import OpenOrder
 from tollgate_risk.core.policy import PolicyDocument
-from tollgate_risk.core.state import Kill, MarketQuote, RiskState
+from tollgate_risk.core.reply import Reply
+from tollgate_risk.core.state import Kill, MarketQuote, NextFunding, RiskState
 
 _NO_POLICY_HASH = "0" * 64
 _FEE_GRID_BPS = Decimal("0.0001")
 _MS = 1_000
+# What may change the mode: time, money, data and their trust; and what lets the kill switch go on.
+_REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Account, Feed, Drift, Breaker})
+_ACTED_UPON = frozenset({KillSwitch, Clock, Order, Fill, Refusal})
 _STATE: TypeAdapter[RiskState] = TypeAdapter(RiskState)
 
 
@@ -38,7 +44,7 @@ class RiskCore:
 
     def __init__(self) -> None:
         self._state = RiskState()
-        self._handlers: dict[type[Message], Callable[[int, Any], Step]] = {
+        self._handlers: dict[type[Message], Callable[[Reply, Any], None]] = {
             Policy: self._take_policy,
             KillSwitch: self._take_kill_switch,
             Instrument: self._take_instrument,
@@ -50,6 +56,9 @@ class RiskCore:
             Order: self._take_order,
             Fill: self._take_fill,
             Refusal: self._take_refusal,
+            Funding: self._take_funding,
+            Drift: self._take_drift,
+            Breaker: self._take_breaker,
         }
 
     @property
@@ -59,9 +68,18 @@ class RiskCore:
 
     def step(self, sequence: int, message: Message) -> Step:
         """Apply the message at ``sequence``; never raises for a well-formed message."""
-        self._state.now_us = max(self._state.now_us, message.ts_us)
+        state = self._state
+        state.now_us = max(state.now_us, message.ts_us)
         handler = self._handlers.get(type(message))
-        return NOTHING if handler is None else handler(sequence, message)
+        if handler is None:
+            return NOTHING
+        reply = Reply(sequence, message)
+        handler(reply, message)
+        if type(message) in _REVIEWED:
+            modes.review(state, reply)
+        if type(message) in _ACTED_UPON and state.kill.engaged:
+            kill.act(state, reply)
+        return reply.step()
 
     def snapshot(self) -> dict[str, Any]:
         """Return the whole state as JSON-ready values."""
@@ -73,49 +91,54 @@ class RiskCore:
         # By way of JSON text, because strict models take tuples and enums only from there.
         self._state = _STATE.validate_json(json.dumps(state))
 
-    def _take_policy(self, sequence: int, message: Policy) -> Step:
+    def _take_policy(self, _reply: Reply, message: Policy) -> None:
         state = self._state
+        if state.policy is not None:
+            state.pacing.settle(state.policy.rules.pace, state.now_us)
+        state.exposures.touch_all()
         state.policies += 1
         state.policy_hash = message.hash
-        state.fault = None
+        fault, state.fault = state.fault, None
+        state.policy = None
         try:
-            state.policy = PolicyDocument.model_validate_json(message.text)
+            policy = PolicyDocument.model_validate_json(message.text)
         except ValidationError as error:
-            return self._shut(sequence, message, f"the policy cannot be read: {error.error_count()} errors")
+            state.fault = f"the policy cannot be read: {error.error_count()} errors"
+            return
         if config_hash(message.text) != message.hash:
-            return self._shut(sequence, message, "the policy's hash is not that of its text")
+            state.fault = "the policy's hash is not that of its text"
+            return
+        state.policy = policy
+        if policy.tightens is not None:
+            # A fault is over when a person has mended it and started the gate again, and not by a tighter limit.
+            state.fault = fault
+        state.activity.govern(policy.rules, state.now_us)
+        state.results.take_policy(policy.rules)
         if state.first_account is not None:
-            self._open_account(state.policy, state.first_account)
-        return self._change_mode(sequence, message, state.policy.rules.mode, "the policy says so")
+            self._open_account(policy, state.first_account)
+        state.results.watch(state)
 
-    def _shut(self, sequence: int, message: Message, why: str) -> Step:
-        """Close the gate until the next policy: what would be judged by, or counted with, is wrong."""
-        self._state.fault = why
-        if isinstance(message, Policy):
-            self._state.policy = None
-        return self._change_mode(sequence, message, TradingMode.OBSERVE_ONLY, why)
-
-    def _change_mode(self, sequence: int, message: Message, mode: TradingMode, why: str) -> Step:
-        before, self._state.mode = self._state.mode, mode
-        if before is mode:
-            return NOTHING
-        return Step(outputs=(Mode.caused_by(message, sequence, 0, from_mode=before, to_mode=mode, why=why),))
-
-    def _take_kill_switch(self, _sequence: int, message: KillSwitch) -> Step:
+    def _take_kill_switch(self, reply: Reply, message: KillSwitch) -> None:
         self._state.kill = Kill(
             engaged=message.engaged,
+            level=message.level,
             epoch=max(self._state.kill.epoch, message.epoch),
+            message_id=message.id,
             actor=message.actor,
             reason=message.reason,
             since_us=message.ts_us,
+            sequence=reply.sequence,
         )
-        return NOTHING
 
-    def _take_instrument(self, _sequence: int, message: Instrument) -> Step:
+    def _take_instrument(self, _reply: Reply, message: Instrument) -> None:
         self._state.instruments[message.symbol] = InstrumentRules.of(message)
-        return NOTHING
+        self._state.exposures.touch((message.symbol,))
 
-    def _take_quote(self, _sequence: int, message: Quote) -> Step:
+    def _take_funding(self, _reply: Reply, message: Funding) -> None:
+        self._state.fundings[message.symbol] = NextFunding(message.rate, message.due_us)
+        self._state.exposures.touch((message.symbol,))
+
+    def _take_quote(self, _reply: Reply, message: Quote) -> None:
         for line in message.quotes:
             self._state.quotes[line.symbol] = MarketQuote(
                 bid=line.bid,
@@ -124,16 +147,19 @@ class RiskCore:
                 ts_us=message.ts_us,
                 venue_ts_us=line.venue_ts_us,
             )
-        return NOTHING
+        self._state.exposures.touch(line.symbol for line in message.quotes)
+        # Now, while the strategy makes up its mind, and not when its intent is waiting.
+        self._state.exposures.settle(self._state)
+        self._state.activity.note_quote(message)
 
-    def _take_feed(self, _sequence: int, message: Feed) -> Step:
+    def _take_feed(self, _reply: Reply, message: Feed) -> None:
         self._state.feed = message.state
-        return NOTHING
+        self._state.activity.note_feed(message.state, self._state.now_us)
 
-    def _take_clock(self, _sequence: int, message: Clock) -> Step:
+    def _take_clock(self, _reply: Reply, message: Clock) -> None:
         self._state.pacing.begin_cycle(message.cycle_id)
+        self._state.results.watch(self._state)
         self._forget_decided()
-        return NOTHING
 
     def _forget_decided(self) -> None:
         # In the order of decision, which is that of expiry but for the longest life of an intent: an id may be
@@ -145,14 +171,14 @@ class RiskCore:
                 return
             del decided[oldest]
 
-    def _take_account(self, _sequence: int, message: Account) -> Step:
+    def _take_account(self, reply: Reply, message: Account) -> None:
         state = self._state
         if state.policy is None:
             if state.first_account is None:
                 state.first_account = message
         else:
             self._open_account(state.policy, message)
-        return NOTHING
+        reconciliation.compare(state, reply.sequence, message)
 
     def _open_account(self, policy: PolicyDocument, message: Account) -> None:
         state = self._state
@@ -161,37 +187,62 @@ class RiskCore:
             return
         if state.portfolio is None:
             state.portfolio = Portfolio(policy.quote_currency)
-            state.portfolio.open(message, policy.symbols)
+            perpetuals = [symbol for symbol, rules in state.instruments.items() if rules.margin is not None]
+            state.portfolio.open(message, policy.symbols, perpetuals)
+            state.exposures.touch_all()
+            state.results.begin(state.portfolio)
+            state.results.watch(state)
+        state.activity.account_us = state.now_us
         # Rounded up, so that fees on the largest order a message can carry still fit the exact context.
         state.taker_fee_bps = round_ceiling(message.taker_fee_bps, _FEE_GRID_BPS)
 
-    def _take_order(self, _sequence: int, message: Order) -> Step:
+    def _take_order(self, _reply: Reply, message: Order) -> None:
         self._state.orders.follow(message)
-        return NOTHING
+        self._state.exposures.touch((message.symbol,))
+        self._state.activity.note_order(message, self._state.now_us)
 
-    def _take_fill(self, sequence: int, message: Fill) -> Step:
-        self._state.orders.fill(message)
-        if self._state.portfolio is None:
-            return self._shut(sequence, message, f"fill {message.trade.trade_id} came before any account")
+    def _take_fill(self, _reply: Reply, message: Fill) -> None:
+        state = self._state
+        stopped = state.orders.purpose_of(message.client_order_id) is Purpose.STOP
+        state.orders.fill(message)
+        state.activity.note_fill(state.now_us)
+        reconciliation.note_fill(state, message)
+        state.exposures.touch((message.symbol,))
+        if state.portfolio is None:
+            state.fault = f"fill {message.trade.trade_id} came before any account"
+            return
         try:
-            self._state.portfolio.apply(message)
+            state.portfolio.apply(message, perpetual=state.is_perpetual(message.symbol))
+            state.results.book(state, message, stopped=stopped)
         except (ValueError, ArithmeticError) as error:
-            return self._shut(sequence, message, f"fill {message.trade.trade_id} cannot be booked: {error}")
-        return NOTHING
+            state.fault = f"fill {message.trade.trade_id} cannot be booked: {error}"
+            return
+        state.results.watch(state)
 
-    def _take_refusal(self, _sequence: int, message: Refusal) -> Step:
-        self._state.orders.refuse(message)
-        return NOTHING
+    def _take_refusal(self, _reply: Reply, message: Refusal) -> None:
+        released = self._state.orders.refuse(message)
+        if released is not None:
+            self._state.exposures.touch((released.symbol,))
 
-    def _decide(self, sequence: int, intent: Intent) -> Step:
+    def _take_drift(self, _reply: Reply, message: Drift) -> None:
+        self._state.activity.note_drift(message)
+
+    def _take_breaker(self, _reply: Reply, message: Breaker) -> None:
+        self._state.activity.note_breaker(message)
+
+    def _decide(self, reply: Reply, intent: Intent) -> None:
         state = self._state
         state.counts.intents += 1
         if state.policy is None:
-            return self._reject(sequence, intent, (no_policy(),))
+            self._reject(reply, intent, (no_policy(),))
+            return
         case = open_case(intent, state, state.policy)
         findings = judge(case)
         self._remember(case)
-        return self._reject(sequence, intent, findings) if findings else self._approve(sequence, case)
+        if findings:
+            self._reject(reply, intent, findings)
+        else:
+            self._approve(reply, case)
 
     def _remember(self, case: Case) -> None:
         intent, rules, decided = case.intent, case.rules.intents, self._state.decided
@@ -201,43 +252,53 @@ class RiskCore:
         expires_us = min(max(intent.expires_us, now_us), now_us + rules.life_ms_max * _MS)
         decided[intent.client_order_id] = expires_us + rules.duplicate_memory_ms * _MS
 
-    def _reject(self, sequence: int, intent: Intent, findings: tuple[Finding, ...]) -> Step:
+    def _reject(self, reply: Reply, intent: Intent, findings: tuple[Finding, ...]) -> None:
         counts = self._state.counts
         counts.rejected += 1
+        self._state.activity.note_rejection(findings, self._state.now_us)
         for entry in findings:
             counts.by_reason[entry.code] = counts.by_reason.get(entry.code, 0) + 1
-        return self._answer(sequence, intent, Outcome.REJECTED, findings, None)
+        self._answer(reply, intent, Outcome.REJECTED, findings, None)
 
-    def _approve(self, sequence: int, case: Case) -> Step:
+    def _approve(self, reply: Reply, case: Case) -> None:
         state, intent = self._state, case.intent
         state.counts.approved += 1
         if intent.action is Action.SUBMIT:
-            state.pacing.count(intent.symbol, state.now_us, reducing=case.reducing)
+            state.activity.note_approval(state.now_us)
+            state.pacing.count(
+                intent.symbol,
+                case.fingerprint,
+                case.value,
+                case.rules.pace,
+                state.now_us,
+                reducing=case.reducing,
+            )
             state.orders.add(
                 OpenOrder(
                     client_order_id=intent.client_order_id,
-                    decision_id=f"risk:{sequence}:0",
+                    decision_id=reply.next_id,
                     symbol=intent.symbol,
                     side=intent.side,
                     quantity=intent.quantity,
                     price=case.bound,
+                    purpose=intent.purpose,
+                    reducing=case.reducing,
                 )
             )
+            state.exposures.touch((intent.symbol,))
         approval = unsigned_approval(case, state.policy_hash or _NO_POLICY_HASH)
-        return self._answer(sequence, intent, Outcome.APPROVED, (), approval)
+        self._answer(reply, intent, Outcome.APPROVED, (), approval)
 
     def _answer(
         self,
-        sequence: int,
+        reply: Reply,
         intent: Intent,
         outcome: Outcome,
         findings: tuple[Finding, ...],
         approval: SignedText | None,
-    ) -> Step:
-        decision = Decision.caused_by(
-            intent,
-            sequence,
-            0,
+    ) -> None:
+        reply.say(
+            Decision,
             intent_id=intent.id,
             action=intent.action,
             client_order_id=intent.client_order_id,
@@ -247,4 +308,3 @@ class RiskCore:
             approval=approval,
             config_hash=self._state.policy_hash or _NO_POLICY_HASH,
         )
-        return Step(outputs=(decision,))

@@ -5,7 +5,6 @@ over and every fill that belongs to it. What is not known counts in full: an app
 answered, an order in UNKNOWN, and a finished order whose fills are still to come.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated
@@ -14,7 +13,7 @@ from pydantic import PlainSerializer
 
 from tollgate_contracts.execution import TERMINAL_STATES, Fill, Order, OrderState, Refusal
 from tollgate_contracts.money import ZERO, plain
-from tollgate_contracts.strategy import Side
+from tollgate_contracts.strategy import Purpose, Side
 
 Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
 """A decimal whose text in a snapshot is the same however it came about."""
@@ -35,11 +34,16 @@ class OpenOrder:
     state: OrderState | None = None
     """What execution said last; none while it has not answered."""
     filled: Exact = ZERO
+    reducing: bool = False
+    """Let through because it can only make the position smaller; no later order may take that from under it."""
+    purpose: Purpose | None = None
+    """What the intent said; none for an order that was not approved here."""
 
     @property
     def remaining(self) -> Decimal:
         """What may still come as fills."""
-        return max(self.quantity - self.filled, ZERO)
+        left = self.quantity - self.filled
+        return max(ZERO, left)
 
     @property
     def over(self) -> bool:
@@ -83,42 +87,29 @@ class OpenOrders:
             order.filled += message.trade.quantity
             self._drop_if_over(order)
 
-    def refuse(self, message: Refusal) -> None:
-        """Release an approval that execution would not act upon.
+    def purpose_of(self, client_order_id: str) -> Purpose | None:
+        """Return what an open order is for; none where that, or the order, is not known."""
+        order = self.by_id.get(client_order_id)
+        return None if order is None else order.purpose
+
+    def refuse(self, message: Refusal) -> OpenOrder | None:
+        """Release an approval that execution would not act upon, and return it.
 
         A refusal of another decision that names the same order, such as a replayed approval, releases nothing.
         """
         order = self.by_id.get(message.client_order_id)
-        if order is not None and order.state is None and order.decision_id == message.decision_id:
-            del self.by_id[message.client_order_id]
+        if order is None or order.state is not None or order.decision_id != message.decision_id:
+            return None
+        return self.by_id.pop(message.client_order_id)
 
     def _drop_if_over(self, order: OpenOrder) -> None:
         if order.over:
             del self.by_id[order.client_order_id]
 
-    def count(self, symbol: str) -> int:
-        """Return how many orders are open in ``symbol``."""
-        return sum(1 for order in self.by_id.values() if order.symbol == symbol)
-
-    def buying(self, symbol: str) -> Iterator[OpenOrder]:
-        """Return the open buys in ``symbol``."""
-        return (order for order in self.by_id.values() if order.symbol == symbol and order.side is Side.BUY)
-
-    def selling_quantity(self, symbol: str) -> Decimal:
-        """Return how much of the base currency open sells may still take."""
-        return sum(
-            (o.remaining for o in self.by_id.values() if o.symbol == symbol and o.side is Side.SELL),
-            ZERO,
-        )
-
-    def buying_notional(self) -> Decimal:
-        """Return what all open buys may still cost before fees, in quote currency."""
-        return sum((o.remaining * o.price for o in self.by_id.values() if o.side is Side.BUY), ZERO)
-
 
 def _stranger(message: Order) -> OpenOrder:
-    # Only a market order has no price, and none reaches a venue without a bound; zero would reserve nothing, but
-    # the caps value every order at the mark or its bound, whichever is higher.
+    # Only a market order has no price, and none reaches a venue without a bound; what it may cost is then taken from
+    # the mark.
     return OpenOrder(
         client_order_id=message.client_order_id,
         decision_id="",

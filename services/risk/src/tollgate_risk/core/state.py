@@ -6,11 +6,18 @@ from decimal import Decimal
 from tollgate_contracts.execution import Account
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.money import ZERO
-from tollgate_contracts.risk import TradingMode
+from tollgate_contracts.risk import KillLevel, TradingMode
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import OptionalPortfolio
+from tollgate_risk.core.activity import Activity
+from tollgate_risk.core.caution import Caution
+from tollgate_risk.core.closing import Closing
+from tollgate_risk.core.exposure import DerivedBook, Exposure, ExposureBook
 from tollgate_risk.core.orders import OpenOrders
+from tollgate_risk.core.pacing import Pacing
 from tollgate_risk.core.policy import PolicyDocument
+from tollgate_risk.core.reconciliation import Reconciliation
+from tollgate_risk.core.results import Results
 
 _BPS = Decimal("0.0001")
 
@@ -26,44 +33,28 @@ class MarketQuote:
     venue_ts_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class NextFunding:
+    """The next funding payment of a perpetual, as a part of its notional; longs pay where the rate is above zero."""
+
+    rate: Decimal
+    due_us: int
+
+
 @dataclass(slots=True)
 class Kill:
     """The kill switch; the epoch rises each time it is engaged and never falls."""
 
     engaged: bool = False
+    level: KillLevel = KillLevel.HALT
     epoch: int = 0
+    message_id: str = ""
+    """Of the message that engaged it: what risk then does of its own accord names it."""
     actor: str = ""
     reason: str = ""
     since_us: int = 0
-
-
-@dataclass(slots=True)
-class Pacing:
-    """When orders were approved last, and how many in the clock cycle in force."""
-
-    cycle_id: int = 0
-    cycle_orders: int = 0
-    cycle_reducing_orders: int = 0
-    last_entry_us: int | None = None
-    """When the last order that was not reducing was approved."""
-    last_order_us: dict[str, int] = field(default_factory=dict)
-    """By symbol, of either kind."""
-
-    def begin_cycle(self, cycle_id: int) -> None:
-        """Start counting anew."""
-        if cycle_id != self.cycle_id:
-            self.cycle_id = cycle_id
-            self.cycle_orders = 0
-            self.cycle_reducing_orders = 0
-
-    def count(self, symbol: str, now_us: int, *, reducing: bool) -> None:
-        """Count an approved order."""
-        self.last_order_us[symbol] = now_us
-        if reducing:
-            self.cycle_reducing_orders += 1
-        else:
-            self.cycle_orders += 1
-            self.last_entry_us = now_us
+    sequence: int = 0
+    """Where on the tape it was last engaged or released."""
 
 
 @dataclass(slots=True)
@@ -88,17 +79,26 @@ class RiskState:
     policies: int = 0
     """How many policies the tape has carried."""
     mode: TradingMode | None = None
+    caution: Caution = field(default_factory=Caution)
+    """Why the mode is what it is."""
     kill: Kill = field(default_factory=Kill)
+    closing: Closing = field(default_factory=Closing)
     feed: FeedState | None = None
     instruments: dict[str, InstrumentRules] = field(default_factory=dict)
     quotes: dict[str, MarketQuote] = field(default_factory=dict)
+    fundings: dict[str, NextFunding] = field(default_factory=dict)
     first_account: Account | None = None
     """The account message that came before the policy, which alone says whose it must be."""
     portfolio: OptionalPortfolio = None
     """None until both the policy and an account message are known."""
     taker_fee_bps: Decimal = ZERO
     orders: OpenOrders = field(default_factory=OpenOrders)
+    exposures: DerivedBook = field(default_factory=ExposureBook)
+    """What is at risk; derived, and not part of a snapshot."""
     pacing: Pacing = field(default_factory=Pacing)
+    results: Results = field(default_factory=Results)
+    activity: Activity = field(default_factory=Activity)
+    reconciliation: Reconciliation = field(default_factory=Reconciliation)
     decided: dict[str, int] = field(default_factory=dict)
     """Client order ids that were decided, in that order, each with the time until which it is remembered."""
     counts: Counts = field(default_factory=Counts)
@@ -106,13 +106,42 @@ class RiskState:
     """Why the gate has shut itself, in words; cleared by the next policy."""
 
     def held(self, symbol: str) -> Decimal:
-        """Return how much of the symbol's base currency is held."""
+        """Return how much of the symbol's base currency is held; below zero for a short."""
         return ZERO if self.portfolio is None else self.portfolio.holding(symbol).quantity
 
-    def value(self, quantity: Decimal, symbol: str, price: Decimal = ZERO) -> Decimal:
-        """Return the worst value of ``quantity``, at the mark or at ``price``, whichever is higher."""
-        quote = self.quotes.get(symbol)
-        return quantity * (price if quote is None else max(price, quote.mark))
+    def cost(self, symbol: str) -> Decimal:
+        """Return what the holding has cost, in quote currency, fees excluded; below zero for a short."""
+        return ZERO if self.portfolio is None else self.portfolio.holding(symbol).cost
+
+    def is_perpetual(self, symbol: str) -> bool:
+        """Say whether the symbol is traded on margin; before its metadata is known, whether it is so held."""
+        instrument = self.instruments.get(symbol)
+        if instrument is not None:
+            return instrument.margin is not None
+        return self.portfolio is not None and self.portfolio.holding(symbol).perpetual
+
+    def exposure(self, symbol: str) -> Exposure:
+        """Return what is at risk in one symbol."""
+        return self.exposures.of(self, symbol)
+
+    def exposure_in_all(self) -> Exposure:
+        """Return what is at risk in all symbols."""
+        return self.exposures.total(self)
+
+    def unmarked(self) -> set[str]:
+        """Return the symbols at risk that were never quoted."""
+        return self.exposures.unmarked_of(self)
+
+    @property
+    def treasury(self) -> Decimal:
+        """What of the cash belongs to the treasury, in quote currency."""
+        return self.results.capital.treasury
+
+    def equity(self) -> Decimal | None:
+        """Return cash and holdings at their marks, in quote currency; none before all of it is known."""
+        if self.portfolio is None or self.unmarked():
+            return None
+        return self.portfolio.cash + self.exposure_in_all().equity
 
     def fee_on(self, amount: Decimal) -> Decimal:
         """Return the most that trading for ``amount`` costs in fees; a rebate is not counted on."""

@@ -1,44 +1,67 @@
-"""Can the order be paid for, or the asset delivered, with everything open counted."""
+"""Can the order be paid for, or the asset delivered, with everything open counted: the desk finances itself.
+
+Cash is what the account opened with and what trading has brought, and nothing else: money that comes from outside
+is not known here. What belongs to the treasury is not cash to trade with, and the reserve is never touched.
+"""
 
 from decimal import Decimal
 
-from tollgate_contracts.money import ZERO, plain
-from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.money import ZERO
+from tollgate_contracts.reasons import Reason
 from tollgate_contracts.strategy import Side
-from tollgate_risk.core.case import Case, finding
+from tollgate_risk.core.case import Case, Measure
 from tollgate_risk.core.state import RiskState
 
 
 def free_cash(state: RiskState) -> Decimal:
-    """Return the cash that no open buy may still claim, fees included; zero before the account is known."""
+    """Return the cash that no open order and no loss may still claim, fees included, less what is the treasury's.
+
+    Zero before the account is known.
+    """
     if state.portfolio is None:
         return ZERO
-    claimed = state.orders.buying_notional()
-    return state.portfolio.cash - claimed - state.fee_on(claimed)
+    at_risk = state.exposure_in_all()
+    return state.portfolio.cash - state.treasury - at_risk.claimed - state.fee_on(at_risk.fee_base)
 
 
-def _cost(case: Case) -> Decimal:
+def _free(case: Case) -> Decimal:
+    # Cash that margins perpetuals buys nothing; whether a perpetual has margin enough, the gates of margin say.
+    free = free_cash(case.state)
+    return free if case.is_perpetual else free - case.total.initial_margin
+
+
+def cost(case: Case) -> Decimal:
+    """Return what the order may take out of cash: its price for a spot buy, the fee for anything on margin."""
+    if case.is_perpetual:
+        return case.state.fee_on(case.value)
     value = case.intent.quantity * case.bound
-    return value + case.state.fee_on(value)
+    return case.state.fee_on(value) + value
 
 
-def reserve(case: Case) -> Finding | None:
-    """A buy leaves the reserve untouched."""
-    if case.intent.side is Side.SELL:
+def reserve(case: Case) -> Measure | None:
+    """What adds to a position leaves the reserve untouched."""
+    if _is_delivery(case) or case.reducing:
         return None
-    left, limit = free_cash(case.state) - _cost(case), case.rules.cash.reserve
-    if left >= limit:
-        return None
-    return finding(Reason.CASH_RESERVE, plain(limit), plain(left), case.policy.quote_currency)
+    left, limit = _free(case) - cost(case), case.rules.cash.reserve
+    return Measure(Reason.CASH_RESERVE, left >= limit, limit, left, case.policy.quote_currency)
 
 
-def insufficient(case: Case) -> Finding | None:
-    """A buy is paid from free cash, a sale delivers what is held and not yet promised."""
-    if case.intent.side is Side.SELL:
-        if case.intent.quantity <= case.reducible:
-            return None
-        return finding(Reason.CASH_INSUFFICIENT, plain(case.reducible), plain(case.intent.quantity), case.base)
-    cost, free = _cost(case), free_cash(case.state)
-    if case.state.portfolio is not None and cost <= free:
+def insufficient(case: Case) -> Measure | None:
+    """A buy is paid from free cash, a spot sale delivers what is held and not yet promised."""
+    if _is_delivery(case):
+        return Measure(
+            Reason.CASH_INSUFFICIENT,
+            case.intent.quantity <= case.reducible,
+            case.reducible,
+            case.intent.quantity,
+            case.base,
+        )
+    if case.reducing:
         return None
-    return finding(Reason.CASH_INSUFFICIENT, plain(free), plain(cost), case.policy.quote_currency)
+    seen, free = cost(case), _free(case)
+    is_kept = case.state.portfolio is not None and seen <= free
+    return Measure(Reason.CASH_INSUFFICIENT, is_kept, free, seen, case.policy.quote_currency)
+
+
+def _is_delivery(case: Case) -> bool:
+    return case.intent.side is Side.SELL and not case.is_perpetual

@@ -2,48 +2,49 @@
 
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.money import is_multiple, plain
-from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.reasons import Reason
 from tollgate_domain.instruments import notional
-from tollgate_risk.core.case import Case, finding
+from tollgate_risk.core.case import Case, Measure
 
 
-def not_allowed(case: Case) -> Finding | None:
+def not_allowed(case: Case) -> Measure:
     """Only symbols on the allowlist are traded, in either direction."""
-    allowed = case.rules.universe.allowed
-    if case.intent.symbol in allowed:
-        return None
-    return finding(Reason.UNIVERSE_NOT_ALLOWED, ", ".join(allowed), case.intent.symbol, "symbol")
+    allowed, symbol = case.rules.universe.allowed, case.intent.symbol
+    is_kept = symbol in allowed
+    limit = symbol if is_kept else ", ".join(allowed)
+    return Measure(Reason.UNIVERSE_NOT_ALLOWED, is_kept, limit, symbol, "symbol")
 
 
-def excluded(case: Case) -> Finding | None:
-    """An excluded symbol is wound down: what is held may be sold, nothing is bought."""
-    if case.intent.symbol not in case.rules.universe.excluded or case.reducing:
-        return None
-    return finding(Reason.UNIVERSE_EXCLUDED, "reducing orders only", case.intent.side, "symbol")
+def excluded(case: Case) -> Measure:
+    """An excluded symbol is wound down: what is held may be reduced, nothing is added."""
+    is_kept = case.reducing or case.intent.symbol not in case.rules.universe.excluded
+    return Measure(Reason.UNIVERSE_EXCLUDED, is_kept, "reducing orders only", case.intent.side, "symbol")
 
 
-def unknown(case: Case) -> Finding | None:
+def unknown(case: Case) -> Measure:
     """Without metadata nothing can be quantized."""
-    if case.instrument is not None:
+    is_kept = case.instrument is not None
+    seen = "known" if is_kept else "none"
+    return Measure(Reason.INSTRUMENT_UNKNOWN, is_kept, "metadata of the venue", seen, "instrument")
+
+
+def halted(case: Case) -> Measure | None:
+    """Orders go only to an instrument that is open: not while it is halted, in auction or takes cancels only."""
+    if case.instrument is None:
         return None
-    return finding(Reason.INSTRUMENT_UNKNOWN, "metadata of the venue", "none", "instrument")
+    status = case.instrument.status
+    return Measure(Reason.INSTRUMENT_HALTED, status is InstrumentStatus.OPEN, InstrumentStatus.OPEN, status, "status")
 
 
-def halted(case: Case) -> Finding | None:
-    """Orders go only to an instrument that is open."""
-    if case.instrument is None or case.instrument.status is InstrumentStatus.OPEN:
-        return None
-    return finding(Reason.INSTRUMENT_HALTED, InstrumentStatus.OPEN, case.instrument.status, "status")
-
-
-def metadata_stale(case: Case) -> Finding | None:
+def metadata_stale(case: Case) -> Measure | None:
     """Metadata past its validity may quantize wrongly."""
-    if case.instrument is None or case.state.now_us <= case.instrument.valid_until_us:
+    if case.instrument is None:
         return None
-    return finding(Reason.INSTRUMENT_METADATA_STALE, case.instrument.valid_until_us, case.state.now_us, "us")
+    until_us, now_us = case.instrument.valid_until_us, case.state.now_us
+    return Measure(Reason.INSTRUMENT_METADATA_STALE, now_us <= until_us, until_us, now_us, "us")
 
 
-def precision(case: Case) -> Finding | None:
+def precision(case: Case) -> Measure | None:
     """Price and quantity lie on the venue's grid; the gate never rounds an order for its author."""
     instrument = case.instrument
     if instrument is None:
@@ -55,26 +56,23 @@ def precision(case: Case) -> Finding | None:
     if limit_price is not None and not is_multiple(limit_price, instrument.tick):
         off_grid.append(("tick", instrument.tick, limit_price))
     if not off_grid:
-        return None
+        return Measure(Reason.INSTRUMENT_PRECISION, True, "the venue's grid", "on it", "multiple")
     limit = ", ".join(f"{name} {plain(grid)}" for name, grid, _ in off_grid)
     seen = ", ".join(plain(value) for _, _, value in off_grid)
-    return finding(Reason.INSTRUMENT_PRECISION, limit, seen, "multiple")
+    return Measure(Reason.INSTRUMENT_PRECISION, False, limit, seen, "multiple")
 
 
-def min_quantity(case: Case) -> Finding | None:
+def min_quantity(case: Case) -> Measure | None:
     """The venue takes nothing smaller."""
-    if case.instrument is None or case.intent.quantity >= case.instrument.min_quantity:
+    if case.instrument is None:
         return None
-    limit = plain(case.instrument.min_quantity)
-    return finding(Reason.INSTRUMENT_MIN_QUANTITY, limit, plain(case.intent.quantity), case.base)
+    limit, seen = case.instrument.min_quantity, case.intent.quantity
+    return Measure(Reason.INSTRUMENT_MIN_QUANTITY, seen >= limit, limit, seen, case.base)
 
 
-def min_notional(case: Case) -> Finding | None:
+def min_notional(case: Case) -> Measure | None:
     """The venue takes nothing worth less, at the order's own price."""
     if case.instrument is None or case.price is None:
         return None
-    value = notional(case.price, case.intent.quantity)
-    if value >= case.instrument.min_notional:
-        return None
-    limit = plain(case.instrument.min_notional)
-    return finding(Reason.INSTRUMENT_MIN_NOTIONAL, limit, plain(value), case.policy.quote_currency)
+    limit, seen = case.instrument.min_notional, notional(case.price, case.intent.quantity)
+    return Measure(Reason.INSTRUMENT_MIN_NOTIONAL, seen >= limit, limit, seen, case.policy.quote_currency)

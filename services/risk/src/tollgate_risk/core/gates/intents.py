@@ -2,34 +2,39 @@
 
 from collections.abc import Iterator
 
-from tollgate_contracts.reasons import Finding, Reason
-from tollgate_contracts.strategy import Intent, OrderType, TimeInForce
-from tollgate_risk.core.case import Case, finding
+from tollgate_contracts.reasons import Reason
+from tollgate_contracts.strategy import Intent, OrderType, Purpose, TimeInForce
+from tollgate_risk.core.case import Case, Measure
 
 MS = 1_000
 
 
-def expired(case: Case) -> Finding | None:
+def expired(case: Case) -> Measure:
     """An intent is dead from its expiry on, by tape time."""
-    if case.intent.expires_us > case.state.now_us:
-        return None
-    return finding(Reason.INTENT_EXPIRED, case.intent.expires_us, case.state.now_us, "us")
+    expires_us, now_us = case.intent.expires_us, case.state.now_us
+    return Measure(Reason.INTENT_EXPIRED, expires_us > now_us, expires_us, now_us, "us")
 
 
-def duplicate(case: Case) -> Finding | None:
-    """A client order id is decided once; an open order's id is known for as long as the order is open."""
+def duplicate(case: Case) -> Measure:
+    """A client order id is decided once; an open order's id is known for as long as the order is open.
+
+    The same order under another id is a repetition for a while: SEC Rule 15c3-5 asks brokers to stop duplicative
+    orders.
+    """
     client_order_id = case.intent.client_order_id
-    if client_order_id not in case.state.decided and client_order_id not in case.state.orders.by_id:
-        return None
-    return finding(Reason.INTENT_DUPLICATE, "a new client order id", client_order_id, "client order id")
+    if client_order_id in case.state.decided or client_order_id in case.state.orders.by_id:
+        return Measure(Reason.INTENT_DUPLICATE, False, "a new client order id", client_order_id, "client order id")
+    limit_us, age_us = case.rules.intents.repeat_ms * MS, case.repeated_us
+    is_kept = age_us is None or age_us >= limit_us
+    return Measure(
+        Reason.INTENT_DUPLICATE, is_kept, limit_us, "none" if age_us is None else age_us, "us since the same order"
+    )
 
 
-def malformed(case: Case) -> Finding | None:
+def malformed(case: Case) -> Measure:
     """An intent says one thing; all its contradictions are named together."""
-    faults = tuple(_contradictions(case))
-    if not faults:
-        return None
-    return finding(Reason.INTENT_MALFORMED, "no contradiction", "; ".join(faults), "intent")
+    faults = "; ".join(_contradictions(case))
+    return Measure(Reason.INTENT_MALFORMED, not faults, "no contradiction", faults or "none", "intent")
 
 
 def _contradictions(case: Case) -> Iterator[str]:
@@ -42,6 +47,8 @@ def _contradictions(case: Case) -> Iterator[str]:
         yield f"expires more than {life_ms_max} ms ahead"
     if intent.desk != case.policy.desk:
         yield f"written for desk {intent.desk}"
+    if intent.reduce_only and intent.purpose is Purpose.ENTRY:
+        yield "an entry cannot be reduce-only"
 
 
 def _order_type_faults(intent: Intent, *, allow_market: bool) -> Iterator[str]:
@@ -59,13 +66,12 @@ def _order_type_faults(intent: Intent, *, allow_market: bool) -> Iterator[str]:
         yield "market order cannot be GTC"
 
 
-def unknown_order(case: Case) -> Finding | None:
+def unknown_order(case: Case) -> Measure:
     """A cancel names an open order and repeats what it is."""
     intent = case.intent
     order = case.state.orders.by_id.get(intent.client_order_id)
     if order is None:
-        return finding(Reason.INTENT_MALFORMED, "an open order", "no open order of this id", "intent")
-    if (order.symbol, order.side) != (intent.symbol, intent.side):
-        seen = f"{intent.side} {intent.symbol}"
-        return finding(Reason.INTENT_MALFORMED, f"{order.side} {order.symbol}", seen, "intent")
-    return None
+        return Measure(Reason.INTENT_MALFORMED, False, "an open order", "no open order of this id", "intent")
+    is_kept = (order.symbol, order.side) == (intent.symbol, intent.side)
+    limit, seen = f"{order.side} {order.symbol}", f"{intent.side} {intent.symbol}"
+    return Measure(Reason.INTENT_MALFORMED, is_kept, limit, seen, "intent")

@@ -1,81 +1,122 @@
 """Is the order small enough, by itself and with everything that is held and may still trade.
 
-Open buys count in full at the worse of their bound and the mark, open sells do not count as done. An order that
-only makes a position smaller passes every cap but the one on its own size and its own number: a desk above its
-caps must be able to come down.
+What is open counts in full, at the worse of its bound and the mark. An order that only makes a position smaller
+passes every cap but the one on its own size and its own number: a desk above its caps must be able to come down.
 """
 
 from decimal import Decimal
 
-from tollgate_contracts.money import ZERO, plain
-from tollgate_contracts.reasons import Finding, Reason
-from tollgate_risk.core.case import Case, finding
-from tollgate_risk.core.state import RiskState
+from tollgate_contracts.money import ZERO
+from tollgate_contracts.reasons import Reason
+from tollgate_contracts.strategy import Side
+from tollgate_risk.core.case import BPS, Case, Measure
 
 
-def exposure_of(state: RiskState, symbol: str) -> Decimal:
-    """Return the worst value of one symbol: what is held and what open buys may add, in quote currency."""
-    held = state.value(state.held(symbol), symbol)
-    return held + sum((state.value(o.remaining, symbol, o.price) for o in state.orders.buying(symbol)), ZERO)
-
-
-def gross_exposure_of(state: RiskState) -> Decimal:
-    """Return the worst value of all symbols together, in quote currency."""
-    held = state.portfolio.holdings() if state.portfolio is not None else {}
-    symbols = dict.fromkeys([*held, *(order.symbol for order in state.orders.by_id.values())])
-    return sum((exposure_of(state, symbol) for symbol in symbols), ZERO)
-
-
-def order_notional(case: Case) -> Finding | None:
+def order_notional(case: Case) -> Measure:
     """One order is worth at most the cap; this binds reducing orders too, which come in slices."""
     return _capped(case, Reason.LIMIT_ORDER_NOTIONAL, case.rules.limits.order_notional, case.value)
 
 
-def position_notional(case: Case) -> Finding | None:
+def cycle_notional(case: Case) -> Measure | None:
+    """The orders that one cycle of the clock approves are together worth at most the cap."""
+    if case.reducing:
+        return None
+    seen = case.state.pacing.cycle_notional + case.value
+    return _capped(case, Reason.LIMIT_CYCLE_NOTIONAL, case.rules.limits.cycle_notional, seen)
+
+
+def position_notional(case: Case) -> Measure | None:
     """One position is worth at most the cap when everything open has traded."""
     if case.reducing:
         return None
-    seen = exposure_of(case.state, case.intent.symbol) + case.value
-    return _capped(case, Reason.LIMIT_POSITION_NOTIONAL, case.rules.limits.position_notional, seen)
+    return _capped(case, Reason.LIMIT_POSITION_NOTIONAL, case.rules.limits.position_notional, case.exposure_after)
 
 
-def gross_exposure(case: Case) -> Finding | None:
-    """All positions together are worth at most the cap when everything open has traded."""
+def position_units(case: Case) -> Measure | None:
+    """One position has at most so many units when everything open has traded."""
+    cap = case.rules.limits.units_of(case.intent.symbol)
+    if case.reducing or cap is None:
+        return None
+    held, quantity = case.state.held(case.intent.symbol), case.intent.quantity
+    if case.intent.side is Side.BUY:
+        seen = held + case.exposure.buying + quantity
+    else:
+        seen = case.exposure.selling + quantity - held
+    return Measure(Reason.LIMIT_POSITION_UNITS, seen <= cap, cap, max(seen, ZERO), case.base)
+
+
+def gross_exposure(case: Case) -> Measure | None:
+    """All positions together are worth at most the cap when everything open has traded, longs and shorts added."""
     if case.reducing:
         return None
-    seen = gross_exposure_of(case.state) + case.value
+    seen = case.total.worst + case.exposure_after - case.exposure.worst
     return _capped(case, Reason.LIMIT_GROSS_EXPOSURE, case.rules.limits.gross_exposure, seen)
 
 
-def _capped(case: Case, code: Reason, limit: Decimal, seen: Decimal) -> Finding | None:
-    if seen <= limit:
+def net_exposure(case: Case) -> Measure | None:
+    """Longs against shorts are worth at most the cap, whichever of the open orders trade."""
+    if case.reducing:
         return None
-    return finding(code, plain(limit), plain(seen), case.policy.quote_currency)
+    total = case.total
+    if case.intent.side is Side.BUY:
+        seen = max(total.net, total.high + case.value)
+    else:
+        seen = max(total.net, case.value - total.low)
+    return _capped(case, Reason.LIMIT_NET_EXPOSURE, case.rules.limits.net_exposure, seen)
 
 
-def open_orders(case: Case) -> Finding | None:
+def group_exposure(case: Case) -> Measure | None:
+    """Symbols that move together are worth at most their group's cap; of several groups the fullest speaks."""
+    if case.reducing:
+        return None
+    added = case.exposure_after - case.exposure.worst
+    fullest: tuple[Decimal, str, Decimal, Decimal] | None = None
+    for group in case.rules.limits.groups_of(case.intent.symbol):
+        seen = case.state.exposures.group(case.state, group.name) + added
+        if fullest is None or seen - group.exposure > fullest[0]:
+            fullest = (seen - group.exposure, group.name, group.exposure, seen)
+    if fullest is None:
+        return None
+    excess, name, limit, seen = fullest
+    unit = f"{case.policy.quote_currency} in {name}"
+    return Measure(Reason.LIMIT_GROUP_EXPOSURE, excess <= ZERO, limit, seen, unit)
+
+
+def concentration(case: Case) -> Measure | None:
+    """One position is worth at most a part of equity when everything open has traded."""
+    equity = case.state.equity()
+    if case.reducing or equity is None:
+        return None
+    limit = max(equity, ZERO) * case.rules.limits.concentration_bps / BPS
+    seen, unit = case.exposure_after, f"{case.policy.quote_currency} of equity's share"
+    return Measure(Reason.LIMIT_CONCENTRATION, seen <= limit, limit, seen, unit)
+
+
+def _capped(case: Case, code: Reason, limit: Decimal, seen: Decimal) -> Measure:
+    return Measure(code, seen <= limit, limit, seen, case.policy.quote_currency)
+
+
+def open_orders(case: Case) -> Measure | None:
     """Only so many orders are open at a time, this one counted."""
+    if case.reducing:
+        return None
     limit, seen = case.rules.limits.open_orders, len(case.state.orders) + 1
-    if case.reducing or seen <= limit:
-        return None
-    return finding(Reason.LIMIT_OPEN_ORDERS, limit, seen, "orders")
+    return Measure(Reason.LIMIT_OPEN_ORDERS, seen <= limit, limit, seen, "orders")
 
 
-def open_orders_symbol(case: Case) -> Finding | None:
+def open_orders_symbol(case: Case) -> Measure | None:
     """Only so many orders are open in one symbol at a time, this one counted."""
-    limit, seen = case.rules.limits.open_orders_symbol, case.state.orders.count(case.intent.symbol) + 1
-    if case.reducing or seen <= limit:
+    if case.reducing:
         return None
-    return finding(Reason.LIMIT_OPEN_ORDERS_SYMBOL, limit, seen, "orders")
+    limit, seen = case.rules.limits.open_orders_symbol, case.exposure.orders + 1
+    return Measure(Reason.LIMIT_OPEN_ORDERS_SYMBOL, seen <= limit, limit, seen, "orders")
 
 
-def orders_per_cycle(case: Case) -> Finding | None:
+def orders_per_cycle(case: Case) -> Measure:
     """Only so many orders are approved in one clock cycle; reducing orders are counted apart."""
     limits, pacing = case.rules.limits, case.state.pacing
     if case.reducing:
         limit, seen = limits.reducing_orders_per_cycle, pacing.cycle_reducing_orders + 1
     else:
         limit, seen = limits.orders_per_cycle, pacing.cycle_orders + 1
-    if seen <= limit:
-        return None
-    return finding(Reason.LIMIT_ORDERS_PER_CYCLE, limit, seen, "orders")
+    return Measure(Reason.LIMIT_ORDERS_PER_CYCLE, seen <= limit, limit, seen, "orders")
