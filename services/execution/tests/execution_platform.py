@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import nats
+from execution_operators import new_trail
 from execution_samples import (
     POLICY_HASH,
     SECOND_US,
@@ -28,7 +29,7 @@ from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Balance, ReportSource, ReportStatus
 from tollgate_contracts.money import ZERO
-from tollgate_contracts.risk import KillSwitch, Policy
+from tollgate_contracts.risk import KillLevel, KillSwitch, Policy
 from tollgate_contracts.subjects import permit_subject, tape_subject
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.kill_door import KillDoor
@@ -122,6 +123,7 @@ class Platform:
         self.helper = Desk(armed=False)
         self.permits_on = asyncio.Event()
         self.permit_epoch = 0
+        self.permit_scope = "TRADE"
         self._numbers = iter(range(1, 1_000_000))
         self._permits: asyncio.Task[None] | None = None
         self._stopping = False
@@ -137,6 +139,7 @@ class Platform:
         self.door = KillDoor(self.directory)
         self.door.load()
         self.permit_holder = PermitHolder("main", verifier.permit)
+        self.trail = new_trail(self.directory)
         self.shell = ExecutionShell(
             self.settings,
             self.core,
@@ -146,6 +149,7 @@ class Platform:
             self.permit_holder,
             self.door,
             fast_stream_broker(self.settings, "execution"),
+            self.trail,
         )
         self.mark = HighWaterMark(self.directory)
         self.runner = Runner(
@@ -170,7 +174,8 @@ class Platform:
         try:
             while not self._stopping:
                 await self.permits_on.wait()
-                permit = signed_permit(next(self._numbers), _now_us(), kill_epoch=self.permit_epoch)
+                terms = {"kill_epoch": self.permit_epoch, "scope": self.permit_scope}
+                permit = signed_permit(next(self._numbers), _now_us(), **terms)
                 await client.publish(permit_subject("main"), permit)
                 await client.flush()
                 await asyncio.sleep(0.05)
@@ -222,12 +227,18 @@ class Platform:
         envelope = {**self.helper.envelope(), "ts_us": _now_us()}
         self.write(Policy(id=f"risk:policy:{self.tape.tip}", text="{}", hash=POLICY_HASH, **envelope))
 
-    def kill(self, epoch: int, *, engaged: bool) -> None:
+    def kill(self, epoch: int, *, engaged: bool, level: str = "HALT") -> None:
         """Engage or release the kill switch."""
         envelope = {**self.helper.envelope(), "ts_us": _now_us()}
         self.write(
             KillSwitch(
-                id=f"risk:operator:{self.tape.tip}", engaged=engaged, epoch=epoch, actor="", reason="", **envelope
+                level=KillLevel(level),
+                id=f"risk:operator:{self.tape.tip}",
+                engaged=engaged,
+                epoch=epoch,
+                actor="",
+                reason="",
+                **envelope,
             )
         )
 

@@ -27,7 +27,7 @@ from tollgate_contracts.execution import (
 from tollgate_contracts.marketdata import Clock
 from tollgate_contracts.money import install_exact_context
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
+from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
 from tollgate_execution.core import ExecutionCore, Submit, Watch
 from tollgate_execution.core.record import text_hash
 from tollgate_execution.verification import Verifier, key_id_of
@@ -59,7 +59,8 @@ def order_id(number: int) -> str:
 def approval_fields(number: int = 1, **changes: Any) -> dict[str, Any]:
     """Return an approval of a buy of 2 BTC at 100 at most, as JSON values."""
     fields: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
+        "scope": "TRADE",
         "environment": "simulated",
         "desk": "main",
         "venue": "simulated",
@@ -98,7 +99,8 @@ def signed_approval(number: int = 1, key: SigningKey = RISK, **changes: Any) -> 
 def signed_permit(number: int, issued_us: int, key: SigningKey = RISK, **changes: Any) -> bytes:
     """Return a signed permit as it travels."""
     fields = {
-        "version": 1,
+        "version": 2,
+        "scope": "TRADE",
         "desk": "main",
         "number": number,
         "kill_epoch": 0,
@@ -196,6 +198,7 @@ class Desk:
                 venue="simulated",
                 account="main",
                 balances=(Balance(currency="USDT", free=Decimal(100_000), locked=Decimal(0)),),
+                positions=(),
                 maker_fee_bps=Decimal(10),
                 taker_fee_bps=Decimal(20),
                 venue_ts_us=self.now_us,
@@ -203,12 +206,13 @@ class Desk:
             )
         )
 
-    def kill(self, epoch: int, *, engaged: bool = True) -> Step:
+    def kill(self, epoch: int, *, engaged: bool = True, level: str = "HALT") -> Step:
         """Engage or release the kill switch."""
         return self.step(
             KillSwitch(
                 id=f"risk:operator:{self.sequence}",
                 engaged=engaged,
+                level=KillLevel(level),
                 epoch=epoch,
                 actor="a",
                 reason="r",
@@ -238,7 +242,7 @@ class Desk:
         message = {
             "kind": "decision",
             "writer": "risk",
-            "version": 1,
+            "version": 2,
             "id": f"risk:{self.sequence}:0",
             **self.envelope(max(self.sequence, 1)),
             **fields,

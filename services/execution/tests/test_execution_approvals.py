@@ -36,7 +36,8 @@ from tollgate_execution.verification import Verifier, key_id_of, read_public_key
 
 # Another value of each field of the approval, valid in itself.
 OTHER: dict[str, Any] = {
-    "version": 2,
+    "version": 1,
+    "scope": "FLATTEN",
     "environment": "live",
     "desk": "other",
     "venue": "elsewhere",

@@ -17,7 +17,7 @@ from execution_samples import (
     signed_permit,
 )
 
-from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN
+from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN, Scope
 from tollgate_execution.permits import PermitFault, PermitHolder
 from tollgate_execution.verification import Verifier, key_id_of
 
@@ -33,6 +33,18 @@ def test_a_good_permit_lets_send_in_its_kill_epoch(holder: PermitHolder) -> None
     assert holder.fresh_epoch(START_US, MONOTONIC_US) is None
     assert holder.offer(signed_permit(1, START_US, kill_epoch=3), START_US, MONOTONIC_US) is None
     assert holder.fresh_epoch(START_US, MONOTONIC_US) == 3
+    permit = holder.fresh(START_US, MONOTONIC_US)
+    assert permit is not None
+    assert (permit.kill_epoch, permit.scope) == (3, Scope.TRADE)
+
+
+def test_a_permit_to_close_takes_the_place_of_one_to_trade(holder: PermitHolder) -> None:
+    assert holder.offer(signed_permit(1, START_US), START_US, MONOTONIC_US) is None
+    closing = signed_permit(2, START_US, kill_epoch=1, scope="FLATTEN")
+    assert holder.offer(closing, START_US, MONOTONIC_US) is None
+    permit = holder.fresh(START_US, MONOTONIC_US)
+    assert permit is not None
+    assert (permit.kill_epoch, permit.scope) == (1, Scope.FLATTEN)
     assert holder.age_us(MONOTONIC_US + 5) == 5
 
 
@@ -78,7 +90,7 @@ def test_what_is_not_taken(holder: PermitHolder, data: bytes, fault: PermitFault
     assert holder.fresh_epoch(START_US, MONOTONIC_US) is None
 
 
-@pytest.mark.parametrize("field", ["desk", "number", "kill_epoch", "issued_us", "expires_us", "key_id"])
+@pytest.mark.parametrize("field", ["scope", "desk", "number", "kill_epoch", "issued_us", "expires_us", "key_id"])
 def test_a_field_altered_after_signing_is_a_forgery(holder: PermitHolder, field: str) -> None:
     travelled = json.loads(signed_permit(1, START_US))
     permit: dict[str, Any] = json.loads(travelled["text"])

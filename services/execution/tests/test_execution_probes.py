@@ -132,6 +132,6 @@ def test_status_shows_what_an_operator_needs() -> None:
     assert status["positions"] == {"BTC-USDT": "2"}
     assert status["unknown_orders"] == [order_id(2)]
     assert status["refusals"] == {"approval.reused": 1}
-    assert status["kill_switch"] == {"engaged": True, "epoch": 1}
+    assert status["kill_switch"] == {"engaged": True, "level": "HALT", "epoch": 1}
     assert desk.core.portfolio is not None
     assert desk.core.portfolio.cash == Decimal("99799.9")

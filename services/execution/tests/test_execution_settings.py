@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from execution_operators import write_tokens
 from execution_samples import KEY_ID, RISK, TRUSTED, public_key
 
 from tollgate_chassis.exits import BadConfiguration
@@ -21,7 +22,8 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     (tmp_path / "tollgate.yaml").write_text("desk: main\n")
     (tmp_path / "approval_public_keys").write_text(public_key(RISK))
     (tmp_path / "dsn").write_text("postgresql://tollgate_execution@127.0.0.1/tollgate\n")
-    for name in ("venue_api_key", "venue_api_secret", "operator_token"):
+    write_tokens(tmp_path)
+    for name in ("venue_api_key", "venue_api_secret"):
         (tmp_path / name).write_text("0123456789abcdef" * 3)
     monkeypatch.setenv("TOLLGATE_CONFIG", str(tmp_path / "tollgate.yaml"))
     monkeypatch.setenv("TOLLGATE_SECRETS_DIR", str(tmp_path))
@@ -74,7 +76,9 @@ def test_with_everything_in_place_the_service_is_built(environment: Path) -> Non
     assert parts.shell.status()["permit"] == {"age_ms": None, "epoch": None}
 
 
-@pytest.mark.parametrize("name", ["approval_public_keys", "venue_api_key", "venue_api_secret", "operator_token", "dsn"])
+@pytest.mark.parametrize(
+    "name", ["approval_public_keys", "venue_api_key", "venue_api_secret", "operator_tokens.json", "dsn"]
+)
 def test_a_secret_that_is_missing_is_named(environment: Path, name: str) -> None:
     (environment / name).unlink()
     with pytest.raises(BadConfiguration, match=name):

@@ -483,3 +483,11 @@ async def test_stopping_lets_a_call_under_way_reach_the_tape(platform: Platform)
     hang.set()
     await stopping
     assert "report" in platform.kinds()
+
+
+async def test_an_operator_s_call_goes_onto_the_tape_under_execution_s_name(platform: Platform) -> None:
+    await platform.start()
+    call = {"token": "kill", "remote": "", "method": "PUT", "path": "/v1/kill-switch", "status": 200}
+    platform.trail.note(**call, actor="ann", reason="runaway", detail="")
+    await platform.until(lambda: "operator_call" in platform.kinds())
+    assert [m.writer for m in platform.messages() if m.kind == "operator_call"] == ["execution"]

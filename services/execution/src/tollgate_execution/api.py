@@ -1,69 +1,87 @@
 """Execution's own routes: the kill door, and the orders that it holds."""
 
-import hmac
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, HTTPException, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from fastapi import APIRouter, Query, Request
 
+from tollgate_chassis.operator_door import (
+    Answer,
+    Command,
+    OperatorDoor,
+    Refused,
+    Stops,
+    body_of,
+    caller,
+    need_reason,
+    read_command,
+)
 from tollgate_contracts.money import plain
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.core.record import OrderRecord
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.write_behind import wall_us
 
-_BODY_BYTES_MAX = 4_096
-Words = Annotated[str, Field(max_length=500)]
+_NO_ORDER: dict[int | str, dict[str, Any]] = {404: {"model": Answer, "description": "No such order is held."}}
+_OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
+    408: {"model": Answer, "description": "The body did not come in time."},
+    409: {"model": Answer, "description": "The token is the one that has shut the door."},
+    413: {"model": Answer, "description": "The body is too long."},
+    500: {"model": Answer, "description": "The door stays shut: its file cannot be removed."},
+}
 
 
-class Command(BaseModel):
-    """Who shuts or opens the door, and why."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    actor: Words = "operator"
-    reason: Words = ""
-
-
-def build_router(core: ExecutionCore, door: KillDoor, operator_token: SecretStr) -> APIRouter:
-    """Build the routes; opening the door needs the operator's token, shutting it needs nothing."""
-    router = APIRouter(prefix="/v1")
-    _add_kill_door(router, door, operator_token)
+def build_router(core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor) -> APIRouter:
+    """Build the routes; the operators' door guards each, and the method says which scope it needs."""
+    router = door.router()
+    stops = Stops()
+    _add_shutting(router, kill_door, stops)
+    _add_opening(router, kill_door, stops)
     _add_orders(router, core)
     return router
 
 
-def _add_kill_door(router: APIRouter, door: KillDoor, operator_token: SecretStr) -> None:
+def _add_shutting(router: APIRouter, kill_door: KillDoor, stops: Stops) -> None:
     @router.get("/kill-switch")
     async def get_kill_switch() -> dict[str, Any]:
         """Say whether the door is shut."""
-        return door.describe()
+        return kill_door.describe()
 
-    @router.put("/kill-switch")
+    @router.put("/kill-switch", openapi_extra=body_of(Command))
     async def shut(request: Request) -> dict[str, Any]:
-        """Shut the door: nothing new is sent from now on; works without broker, risk and database."""
-        # The door is shut before the body is read: a caller in a hurry may send none, or a broken one.
-        was_shut = door.is_shut
-        door.shut("operator", "", wall_us())
-        command = await _command(request)
-        if not was_shut:
-            door.explain(command.actor, command.reason)
-        return door.describe()
+        """Shut the door: nothing new is sent from now on; works without broker, risk and database.
 
-    @router.delete("/kill-switch")
-    async def open_again(request: Request, authorization: Annotated[str, Header()] = "") -> dict[str, Any]:
-        """Open the door; needs ``Authorization: Bearer <operator token>`` and a reason."""
-        expected = f"Bearer {operator_token.get_secret_value()}"
-        if not hmac.compare_digest(authorization.encode(), expected.encode()):
-            raise HTTPException(401, "the operator's token is needed: Authorization: Bearer <token>")
-        command = await _command(request)
-        if not command.reason:
-            raise HTTPException(422, 'a reason is needed: {"reason": "..."}')
+        Idempotent, and never refused to the scope `kill`: with a body that cannot be read the door is shut all the
+        same, and `note` says what was wrong with it.
+        """
+        # The door is shut before the body is read: a caller in a hurry may send none, or a broken one.
+        was_shut = kill_door.is_shut
+        kill_door.shut(caller(request), "", wall_us())
+        stops.note(request)
+        note = ""
         try:
-            door.open(command.actor, command.reason)
+            command = await read_command(request, Command)
+        except Refused as refused:
+            command, note = Command(), f"shut all the same; the body was not read: {refused.detail}"
+        request.state.note = note
+        if not was_shut:
+            kill_door.explain(command.actor, command.reason)
+        return {**kill_door.describe(), "note": note}
+
+
+def _add_opening(router: APIRouter, kill_door: KillDoor, stops: Stops) -> None:
+    @router.delete("/kill-switch", responses=_OPEN_ANSWERS, openapi_extra=body_of(Command))
+    async def open_again(request: Request) -> dict[str, Any]:
+        """Open the door: needs a reason, and a token that has not shut it."""
+        count = stops.count
+        command = await read_command(request, Command)
+        need_reason(command)
+        stops.check_release(request, count)
+        try:
+            kill_door.open(command.actor or caller(request), command.reason)
         except OSError as error:
-            raise HTTPException(500, f"the door stays shut: its file cannot be removed: {error}") from error
-        return door.describe()
+            raise Refused(500, f"the door stays shut: its file cannot be removed: {error.strerror}") from error
+        stops.note_release(count)
+        return kill_door.describe()
 
 
 def _add_orders(router: APIRouter, core: ExecutionCore) -> None:
@@ -75,27 +93,13 @@ def _add_orders(router: APIRouter, core: ExecutionCore) -> None:
         records = (record for record in core.orders.newest() if state is None or record.state.value == state)
         return [_shown(record) for _, record in zip(range(limit), records, strict=False)]
 
-    @router.get("/orders/{client_order_id}")
+    @router.get("/orders/{client_order_id}", responses=_NO_ORDER)
     async def get_order(client_order_id: str) -> dict[str, Any]:
         """Return one order."""
         record = core.orders.get(client_order_id)
         if record is None:
-            raise HTTPException(404, f"no order {client_order_id} is held; older ones are in the ledger")
+            raise Refused(404, f"no order {client_order_id} is held; older ones are in the ledger")
         return _shown(record)
-
-
-async def _command(request: Request) -> Command:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _BODY_BYTES_MAX:
-            raise HTTPException(413, f"at most {_BODY_BYTES_MAX} bytes are expected")
-    if not body:
-        return Command()
-    try:
-        return Command.model_validate_json(body)
-    except ValidationError as error:
-        raise HTTPException(422, error.errors(include_url=False, include_input=False)) from error
 
 
 def _shown(record: OrderRecord) -> dict[str, Any]:

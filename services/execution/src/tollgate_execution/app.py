@@ -4,6 +4,9 @@ from pathlib import Path
 
 from tollgate_chassis.broker import fast_stream_broker
 from tollgate_chassis.exits import BadConfiguration
+from tollgate_chassis.operator_door import OperatorDoor
+from tollgate_chassis.operator_trail import OperatorTrail
+from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.settings import read_secret
 from tollgate_execution.api import build_router
@@ -14,6 +17,7 @@ from tollgate_execution.settings import ExecutionSettings, config_text
 from tollgate_execution.shell import ExecutionShell
 from tollgate_execution.venue import SimulatedVenue, VenueKey
 from tollgate_execution.verification import Verifier, read_public_keys
+from tollgate_execution.write_behind import wall_us
 
 
 def build(settings: ExecutionSettings) -> Parts:
@@ -23,6 +27,8 @@ def build(settings: ExecutionSettings) -> Parts:
     core = ExecutionCore(verifier.approval)
     door = KillDoor(settings.state_dir)
     door.load()
+    tokens = OperatorTokens.open(settings.secrets_dir / TOKENS_FILE, wall_us())
+    trail = OperatorTrail("execution", settings.desk, settings.run_id, settings.state_dir)
     key = VenueKey(
         api_key=read_secret(settings.secrets_dir / "venue_api_key").get_secret_value(),
         secret=read_secret(settings.secrets_dir / "venue_api_secret").get_secret_value().encode(),
@@ -36,8 +42,9 @@ def build(settings: ExecutionSettings) -> Parts:
         PermitHolder(settings.desk, verifier.permit),
         door,
         fast_stream_broker(settings, "execution"),
+        trail,
     )
-    router = build_router(core, door, read_secret(settings.secrets_dir / "operator_token"))
+    router = build_router(core, door, OperatorDoor(tokens, trail))
     return Parts(core=core, shell=shell, routers=(router,))
 
 

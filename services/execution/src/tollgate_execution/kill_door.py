@@ -6,6 +6,7 @@ order, as not sent.
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ class KillDoor:
         self._shut: dict[str, Any] | None = None
         self.is_on_disk = True
         """Whether the latch would hold over a restart."""
+        self._when_shut: Callable[[], None] | None = None
 
     def load(self) -> None:
         """Take up the latch that an earlier process left."""
@@ -32,6 +34,10 @@ class KillDoor:
         self._shut = content if isinstance(content, dict) else {"actor": "unknown", "reason": "unreadable"}
         logger().warning("kill_door.shut", outcome="from_disk", **self.describe())
 
+    def attach(self, when_shut: Callable[[], None]) -> None:
+        """Call this, too, whenever the door is shut from outside."""
+        self._when_shut = when_shut
+
     @property
     def is_shut(self) -> bool:
         """Say whether nothing new may be sent."""
@@ -43,6 +49,8 @@ class KillDoor:
             self._shut = {"actor": actor, "reason": reason, "at_us": at_us}
         self._persist()
         logger().warning("kill_door.shut", outcome="shut", **self.describe())
+        if self._when_shut is not None:
+            self._when_shut()
 
     def explain(self, actor: str, reason: str) -> None:
         """Say who shut it and why, after the fact: shutting it waits for nobody's words."""

@@ -7,9 +7,10 @@ from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tollgate_contracts.approval import Approval
+from tollgate_contracts.approval import Approval, Permit
 from tollgate_contracts.reasons import Reason
 from tollgate_domain.instruments import notional
+from tollgate_execution.core import Kill, held_back
 
 _SECOND_US = 1_000_000
 
@@ -37,11 +38,12 @@ class Moment:
     wall_us: int
     door_is_shut: bool
     """The kill door of this process."""
-    kill_engaged: bool
+    kill: Kill
     """By the tape, as far as it has been read."""
-    kill_epoch: int
-    permit_epoch: int | None
-    """The kill epoch of the fresh permit; none without one."""
+    permit: Permit | None
+    """The fresh permit; none without one."""
+    reducible: Decimal
+    """How much such an order may take off what execution itself knows to be held, in base currency."""
     pace_is_used_up: bool
     order_notional_max: Decimal
     """Execution's own cap, in quote currency; risk's are tighter."""
@@ -49,13 +51,13 @@ class Moment:
 
 def reasons_not_to_send(approval: Approval, moment: Moment) -> tuple[Reason, ...]:
     """Return every reason against sending now, in the order of the taxonomy; none means send."""
-    epochs = {moment.kill_epoch, approval.kill_epoch}
-    if moment.permit_epoch is not None:
-        epochs.add(moment.permit_epoch)
-    price = approval.limit_price
+    permit, price = moment.permit, approval.limit_price
+    is_of_another_epoch = permit is not None and permit.kill_epoch != approval.kill_epoch
+    is_held_back = any(held_back(approval, moment.kill, moment.reducible))
     checks = (
-        (Reason.GATE_KILL_SWITCH, moment.door_is_shut or moment.kill_engaged or len(epochs) > 1),
-        (Reason.GATE_NO_PERMIT, moment.permit_epoch is None),
+        (Reason.GATE_KILL_SWITCH, moment.door_is_shut or is_of_another_epoch or is_held_back),
+        # A permit to close positions lets no trade through, nor one to trade a closing order.
+        (Reason.GATE_NO_PERMIT, permit is None or permit.scope is not approval.scope),
         (Reason.LIMIT_ORDER_NOTIONAL, price is None or notional(price, approval.quantity) > moment.order_notional_max),
         (Reason.PACE_RATE, moment.pace_is_used_up),
         (Reason.APPROVAL_EXPIRED, approval.expires_us <= moment.wall_us),

@@ -91,10 +91,15 @@ class PermitHolder:
         # The held one has lapsed, so risk may have started again and counts from one: now its time must be later.
         return permit.issued_us > self._held.permit.issued_us
 
+    def fresh(self, wall_us: int, monotonic_us: int) -> Permit | None:
+        """Return the permit by which sending is permitted now, in its kill epoch and scope, or none."""
+        held = self._held
+        return held.permit if held and self._is_fresh(held, wall_us, monotonic_us) else None
+
     def fresh_epoch(self, wall_us: int, monotonic_us: int) -> int | None:
         """Return the kill epoch for which sending is permitted now, or none."""
-        held = self._held
-        return held.permit.kill_epoch if held and self._is_fresh(held, wall_us, monotonic_us) else None
+        permit = self.fresh(wall_us, monotonic_us)
+        return None if permit is None else permit.kill_epoch
 
     def age_us(self, monotonic_us: int) -> int | None:
         """Return how long ago the newest permit came, or none when there was none."""

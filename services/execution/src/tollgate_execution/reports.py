@@ -80,6 +80,7 @@ class Reporter:
             venue=self.venue,
             account=self.account,
             balances=evidence.balances,
+            positions=(),
             maker_fee_bps=evidence.maker_fee_bps,
             taker_fee_bps=evidence.taker_fee_bps,
             venue_ts_us=evidence.venue_ts_us,

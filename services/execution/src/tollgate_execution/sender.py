@@ -163,7 +163,7 @@ class Sender:
             logger().warning("order.submit.already_journaled", **_words(approval), outcome="asked")
             self.ask(approval.client_order_id)
             return
-        reasons = reasons_not_to_send(approval, self._moment())
+        reasons = reasons_not_to_send(approval, self._moment(approval))
         if reasons:
             logger().warning("order.submit.not_sent", **_words(approval), outcome=reasons[0].value)
             metrics.SUBMITS.labels("NOT_SENT").inc()
@@ -191,15 +191,15 @@ class Sender:
                 return
             await asyncio.sleep(_PERMIT_LOOK_S)
 
-    def _moment(self) -> Moment:
+    def _moment(self, approval: Approval) -> Moment:
         monotonic_us = _monotonic_us()
         now_us = wall_us()
         return Moment(
             wall_us=now_us,
             door_is_shut=self._door.is_shut,
-            kill_engaged=self._core.kill_engaged,
-            kill_epoch=self._core.kill_epoch,
-            permit_epoch=self._permits.fresh_epoch(now_us, monotonic_us),
+            kill=self._core.kill,
+            permit=self._permits.fresh(now_us, monotonic_us) if self._runner.vouches(monotonic_us) else None,
+            reducible=self._core.reducible(approval),
             pace_is_used_up=self._pace.is_used_up(monotonic_us),
             order_notional_max=self._order_notional_max,
         )

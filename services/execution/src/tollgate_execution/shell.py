@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import nats.errors
 from faststream.nats import NatsBroker
 
 from tollgate_chassis.exits import Restart
+from tollgate_chassis.operator_trail import OperatorTrail
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.tape import Record
@@ -39,6 +41,8 @@ _FINISH_S = 3.0
 _RECONNECT_S_MIN, _RECONNECT_S_MAX = 0.1, 5.0
 # The permits' connection is looked at this often; without it permits lapse within a second anyway.
 _PING_EVERY_S = 2.0
+# Under the kill switch the account is asked for as each order ends, and no more often than this.
+_ACCOUNT_SPACING_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class ExecutionShell(Shell):
         permits: PermitHolder,
         door: KillDoor,
         broker: NatsBroker,
+        trail: OperatorTrail,
     ) -> None:
         """``config`` is the canonical text for the tape, ``dsn`` that of execution's own database role."""
         self._settings = settings
@@ -78,15 +83,23 @@ class ExecutionShell(Shell):
         self._permits = permits
         self._door = door
         self._broker = broker
+        self._trail = trail
         self._running: _Running | None = None
         self._configured = asyncio.Event()
         """Set once our configuration is on the tape: the core takes neither account nor approvals before."""
         self._listening = False
         self._account_seen = False
+        self._account_wanted = asyncio.Event()
+        """Set when the account is to be stated now, and not at its time."""
+        self._quiet_epoch: int | None = None
+        """The kill epoch in which no order is open, while the switch is engaged."""
 
     async def start(self, runner: Runner) -> None:
         """Connect the journal, waiting for it, then venue and permits; raises ``Restart`` without the broker."""
+        # A door that is shut at an instance which stands by is meant for whichever is active.
+        self._door.attach(runner.take_over)
         settings, section = self._settings, self._settings.execution
+        self._trail.attach(runner)
         journal = await self._wait_for_journal()
         lanes = Lanes(section.concurrency_max)
         write_behind = WriteBehind(journal)
@@ -145,6 +158,7 @@ class ExecutionShell(Shell):
             self._listen(running),
             self._watch_account(running),
             self._watch_permits(),
+            self._trail.run(),
         )
 
     def _started(self) -> _Running:
@@ -159,6 +173,15 @@ class ExecutionShell(Shell):
         for effect in step.effects:
             sender.carry_out(effect, message)
         await sender.until_written()
+
+    async def settled(self, record: Record) -> None:  # noqa: ARG002 - the chassis's signature
+        """Ask for the account once the last order is over under the kill switch: what is held then is to be proved."""
+        kill = self._core.kill
+        quiet_epoch = kill.epoch if kill.engaged and not self._core.has_open_orders() else None
+        if quiet_epoch != self._quiet_epoch:
+            self._quiet_epoch = quiet_epoch
+            if quiet_epoch is not None:
+                self._account_wanted.set()
 
     def finish(self, output: Message) -> Message:
         """Leave the output as it is; say it in logs and metrics, unless it was said before a crash."""
@@ -230,7 +253,7 @@ class ExecutionShell(Shell):
             logger().warning("venue.open_orders.failed", outcome=str(error))
 
     async def _watch_account(self, running: _Running) -> None:
-        """Put the venue's account on the tape, at once and then at the interval: the ledger compares."""
+        """Put the venue's account on the tape, at once and then at the interval or when wanted: others compare."""
         await self._configured.wait()
         while True:
             try:
@@ -241,7 +264,14 @@ class ExecutionShell(Shell):
                 continue
             await running.runner.observe(running.reporter.account_message(account))
             self._account_seen = True
-            await asyncio.sleep(self._settings.execution.account_interval_ms / 1_000)
+            # The venue's limits hold under the kill switch too.
+            await asyncio.sleep(_ACCOUNT_SPACING_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(
+                    self._account_wanted.wait(),
+                    self._settings.execution.account_interval_ms / 1_000 - _ACCOUNT_SPACING_S,
+                )
+            self._account_wanted.clear()
 
     async def _watch_permits(self) -> None:
         """End the process when the permits' connection is gone: it is not mended here."""

@@ -1,11 +1,13 @@
 """Whether an approval may be acted upon: a flat list of guards, in the order of the taxonomy.
 
 The signature comes first and alone: nothing of a text that does not verify is read. After it every guard speaks,
-so that a refusal carries all that is wrong. A cancel is let through a kill switch, because it makes risk smaller.
+so that a refusal carries all that is wrong. A cancel is let through a kill switch, because it makes risk smaller,
+and so is what closes a position, once the switch says so.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 from pydantic import ValidationError
 
@@ -13,6 +15,7 @@ from tollgate_contracts.approval import Approval, SignedText
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Action, OrderType
+from tollgate_execution.core.kill import Kill, held_back
 from tollgate_execution.core.parameters import Parameters
 from tollgate_execution.core.record import OrderRecord
 
@@ -37,8 +40,9 @@ class Presented:
     approval: Approval
     parameters: Parameters
     policy_hash: str | None
-    kill_engaged: bool
-    kill_epoch: int
+    kill: Kill
+    reducible: Decimal
+    """How much such an order may take off what execution itself knows to be held."""
     now_us: int
     used_text: bool
     used_id: bool
@@ -74,12 +78,8 @@ def problems(presented: Presented) -> tuple[Problem, ...]:
 
 
 def _killed(presented: Presented) -> Iterator[str]:
-    if not presented.submits:
-        return
-    if presented.kill_engaged:
-        yield f"the kill switch is engaged, epoch {presented.kill_epoch}"
-    if presented.approval.kill_epoch != presented.kill_epoch:
-        yield f"kill epoch {presented.approval.kill_epoch}, expected {presented.kill_epoch}"
+    if presented.submits:
+        yield from held_back(presented.approval, presented.kill, presented.reducible)
 
 
 def _expired(presented: Presented) -> Iterator[str]:

@@ -9,23 +9,26 @@ are stepped when they do, and until a ``config`` stands on the tape every approv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from pydantic import ValidationError
 
+from tollgate_contracts.approval import Approval
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Account, OrderState, Refusal, Report, ReportStatus, VenueTrade
 from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
+from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
 from tollgate_contracts.strategy import Action
 from tollgate_domain.portfolio import Portfolio
 from tollgate_execution.core.approvals import Presented, Problem, Verify, problems
 from tollgate_execution.core.approvals import read as read_approval
 from tollgate_execution.core.effects import Cancel, Query, Settle, Submit
 from tollgate_execution.core.evidence import Note, assess
+from tollgate_execution.core.kill import Kill, reducible_by
 from tollgate_execution.core.parameters import Parameters, Watch
 from tollgate_execution.core.probes import probe, reschedule
 from tollgate_execution.core.record import OrderRecord, text_hash
@@ -46,8 +49,7 @@ class ExecutionCore:
         """Of the last configuration that could be read: orders are watched whatever comes after it."""
         self.config_hash: str | None = None
         self.policy_hash: str | None = None
-        self.kill_engaged = False
-        self.kill_epoch = 0
+        self.kill = Kill()
         self.now_us = 0
         self.portfolio: Portfolio | None = None
         self.fills = 0
@@ -91,6 +93,15 @@ class ExecutionCore:
             order = assess(order, earlier, self.watch.receive_window_us).record
         return assess(order, report, self.watch.receive_window_us).changes(order)
 
+    def reducible(self, approval: Approval) -> Decimal:
+        """Return how much an order like this one may take off what we hold ourselves, without it; base currency."""
+        orders = self.orders.active()
+        return reducible_by(self.portfolio, orders, approval.symbol, approval.side, but=approval.client_order_id)
+
+    def has_open_orders(self) -> bool:
+        """Say whether any order is not over, or not all of its trades are known."""
+        return bool(self.orders.active())
+
     def _on_config(self, writing: Writing, message: Config) -> None:
         if message.writer != "execution":
             return
@@ -115,8 +126,7 @@ class ExecutionCore:
         self.policy_hash = message.hash
 
     def _on_kill_switch(self, _writing: Writing, message: KillSwitch) -> None:
-        self.kill_engaged = message.engaged
-        self.kill_epoch = message.epoch
+        self.kill = Kill(message.engaged, message.level, message.epoch)
 
     def _on_account(self, _writing: Writing, message: Account) -> None:
         if self.parameters is None or self.portfolio is None:
@@ -141,8 +151,8 @@ class ExecutionCore:
             approval=approval,
             parameters=parameters,
             policy_hash=self.policy_hash,
-            kill_engaged=self.kill_engaged,
-            kill_epoch=self.kill_epoch,
+            kill=self.kill,
+            reducible=self.reducible(approval),
             now_us=self.now_us,
             used_text=self.orders.is_used(digest, self.now_us),
             used_id=order is not None or self.orders.is_used(approval.client_order_id, self.now_us),
@@ -224,7 +234,7 @@ class ExecutionCore:
         if self.portfolio is None:
             return
         try:
-            self.portfolio.apply(fill)
+            self.portfolio.apply(fill, perpetual=self.portfolio.holding(fill.symbol).perpetual)
         except ValueError:
             # The words are ours: those of the error may print equal decimals differently after a restart.
             differed = f"the fill sells more than is held, or its fee is in {trade.fee_currency}"
@@ -259,7 +269,11 @@ class ExecutionCore:
             "positions": {symbol: plain(holding.quantity) for symbol, holding in holdings.items()},
             "unknown_orders": [record.client_order_id for record in active if record.state is OrderState.UNKNOWN],
             "policy_hash": self.policy_hash,
-            "kill_switch": {"engaged": self.kill_engaged, "epoch": self.kill_epoch},
+            "kill_switch": {
+                "engaged": self.kill.engaged,
+                "level": self.kill.level.value if self.kill.engaged else None,
+                "epoch": self.kill.epoch,
+            },
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -269,8 +283,7 @@ class ExecutionCore:
             "watch": self.watch.model_dump(),
             "config_hash": self.config_hash,
             "policy_hash": self.policy_hash,
-            "kill_engaged": self.kill_engaged,
-            "kill_epoch": self.kill_epoch,
+            "kill": [self.kill.engaged, self.kill.level.value, self.kill.epoch],
             "now_us": self.now_us,
             "portfolio": self.portfolio and [self.portfolio.quote_currency, self.portfolio.snapshot()],
             "fills": self.fills,
@@ -286,8 +299,8 @@ class ExecutionCore:
         self.watch = Watch.model_validate(state["watch"])
         self.config_hash = state["config_hash"]
         self.policy_hash = state["policy_hash"]
-        self.kill_engaged = state["kill_engaged"]
-        self.kill_epoch = state["kill_epoch"]
+        engaged, level, epoch = state["kill"]
+        self.kill = Kill(engaged, KillLevel(level), epoch)
         self.now_us = state["now_us"]
         self.portfolio = None
         if state["portfolio"]:
