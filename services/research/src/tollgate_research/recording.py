@@ -10,15 +10,16 @@ import base64
 import binascii
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from tollgate_chassis.tape import Record
 
 FORMAT = "tollgate-run/2"
+T = TypeVar("T")
 
 
 class BadRecording(ValueError):
@@ -68,28 +69,62 @@ def writing(path: Path, desk: str) -> Iterator[RunWriter]:
     beside.replace(path)
 
 
+class RunReader:
+    """Reads a run line by line, so that a long one needs no more memory than a short one."""
+
+    def __init__(self, path: Path, file: Iterable[str]) -> None:
+        """Take an open file and read its first line; raises ``BadRecording`` when that is not a recording's."""
+        self._path = path
+        self._lines = enumerate(file, start=1)
+        self._records = 0
+        first = self._next(lambda _number, content: content)
+        if first is None:
+            raise BadRecording(f"{path} is empty; a first line with the format was expected")
+        self.desk = _desk(path, first)
+
+    def __iter__(self) -> Iterator[Record | bytes]:
+        """Yield tape records in order, and market messages as bytes; raises ``BadRecording`` as ``load`` does."""
+        while (item := self._next(self._item)) is not None:
+            yield item
+
+    def _next(self, convert: Callable[[int, dict[str, Any]], T]) -> T | None:
+        try:
+            number, line = next(self._lines, (0, ""))
+            return convert(number, json.loads(line)) if number else None
+        except (OSError, EOFError, ValueError, KeyError, binascii.Error) as error:
+            if isinstance(error, BadRecording):
+                raise
+            raise BadRecording(f"{self._path} is not a whole recorded run: {error!r}") from error
+
+    def _item(self, number: int, content: dict[str, Any]) -> Record | bytes:
+        if "market" in content:
+            return _bytes(content)
+        self._records += 1
+        return _record(self._path, number, content, self._records)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[RunReader]:
+    """Open a recording; raises ``BadRecording`` when it cannot be read."""
+    try:
+        file = gzip.open(path, "rt", encoding="utf-8")  # noqa: SIM115 - what the block raises is not the file's fault
+    except OSError as error:
+        raise BadRecording(f"{path} is not a whole recorded run: {error!r}") from error
+    with file:
+        yield RunReader(path, file)
+
+
 def load(path: Path) -> Run:
     """Read a recorded run; raises ``BadRecording`` when it is none, is cut short, or has a hole."""
     records: list[Record] = []
     market: list[bytes] = []
-    desk = None
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                content = json.loads(line)
-                if number == 1:
-                    desk = _desk(path, content)
-                elif "market" in content:
-                    market.append(_bytes(content))
-                else:
-                    records.append(_record(path, number, content, len(records) + 1))
-    except (OSError, EOFError, ValueError, KeyError, binascii.Error) as error:
-        if isinstance(error, BadRecording):
-            raise
-        raise BadRecording(f"{path} is not a whole recorded run: {error!r}") from error
-    if desk is None:
-        raise BadRecording(f"{path} is empty; a first line with the format was expected")
-    return Run(desk, tuple(records), tuple(market))
+    with reading(path) as run:
+        for item in run:
+            if isinstance(item, bytes):
+                market.append(item)
+            else:
+                records.append(item)
+    return Run(run.desk, tuple(records), tuple(market))
 
 
 def _desk(path: Path, content: dict[str, Any]) -> str:

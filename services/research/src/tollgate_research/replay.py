@@ -18,6 +18,7 @@ from tollgate_contracts.core import Core
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.market import Frames, StartFrame
 from tollgate_contracts.risk import Decision
+from tollgate_contracts.tenure import Tenure
 from tollgate_marketdata.core import FeedCore
 from tollgate_research.cores import fresh_cores
 from tollgate_research.recording import Run
@@ -104,7 +105,7 @@ class Replay:
             return
         if message.cause is not None:
             self._compare(record, message)
-        elif message.writer == "marketdata" and market is not None:
+        elif message.writer == "marketdata" and market is not None and not isinstance(message, Tenure):
             self._compare_market(record, market)
         else:
             self.report.inputs[message.writer] += 1
