@@ -62,7 +62,7 @@ def opened() -> LedgerCore:
     balance = Balance(currency="USDT", free=Decimal(10**9), locked=Decimal(0))
     fields = {"venue": "simulated", "account": "main", "balances": (balance,), "venue_ts_us": 1}
     fees = {"maker_fee_bps": Decimal(10), "taker_fee_bps": Decimal(20)}
-    core.step(2, Account(**fields, **fees, **envelope("execution:simulated:1")))
+    core.step(2, Account(positions=(), **fields, **fees, **envelope("execution:simulated:1")))
     return core
 
 

@@ -67,6 +67,7 @@ class Speaker:
                 Balance(currency=currency, free=Decimal(amount), locked=Decimal(0))
                 for currency, amount in balances.items()
             ),
+            positions=(),
             maker_fee_bps=Decimal(10),
             taker_fee_bps=Decimal(20),
             venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,

@@ -127,6 +127,7 @@ class Market:
                 venue=venue,
                 account="main",
                 balances=held,
+                positions=(),
                 maker_fee_bps=Decimal(10),
                 taker_fee_bps=Decimal(20),
                 venue_ts_us=self.now_us,
@@ -153,6 +154,7 @@ class Market:
             "min_notional": Decimal(5),
             "status": InstrumentStatus.OPEN,
             "valid_until_us": self.now_us + 3_600_000_000,
+            "margin": None,
             **fields,
         }
         self.step(

@@ -169,7 +169,8 @@ def build(settings: LedgerSettings) -> Parts:
     core = LedgerCore()
     shell = LedgerShell(settings, core, recorder)
     # The recorder keeps the state together with the books, so the runner keeps none of its own.
-    return Parts(core=core, shell=shell, snapshots=recorder, snapshot_every=None)
+    # And of two ledgers only one may write these books: the other waits, and loads them when its turn has come.
+    return Parts(core=core, shell=shell, snapshots=recorder, snapshot_every=None, follows_standing_by=False)
 
 
 def _read_dsn(path: Path) -> str:

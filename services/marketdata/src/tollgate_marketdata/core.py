@@ -132,7 +132,8 @@ class FeedCore:
         if known is not None and not self._is_news(known, frame):
             return ()
         fields = frame.model_dump(exclude={"type", "ts_us"})
-        message = self._say(Instrument, frame.ts_us, venue=self._start.venue, **fields)
+        # The venues that are read so far are spot.
+        message = self._say(Instrument, frame.ts_us, venue=self._start.venue, margin=None, **fields)
         self._instruments[frame.symbol] = message
         return (message,)
 

@@ -8,7 +8,7 @@ from tollgate_contracts.config import canonical_json
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.marketdata import SymbolQuote
 from tollgate_contracts.money import EXACT, ZERO, plain, round_to_places
-from tollgate_contracts.strategy import Action, Intent, OrderType, Rationale, Side, SizingStep, TimeInForce
+from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, SizingStep, TimeInForce
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_strategy.core.parameters import Knobs
 from tollgate_strategy.core.signals import Signal
@@ -64,6 +64,7 @@ def write_intent(
         index,
         strategy=knobs.name,
         action=Action.SUBMIT,
+        purpose=_purpose(wish),
         client_order_id=_client_order_id(cause, symbol, wish, knobs, expires_us),
         symbol=symbol,
         side=wish.side,
@@ -77,6 +78,12 @@ def write_intent(
         rationale=_rationale(wish, knobs),
         config_hash=config_hash,
     )
+
+
+def _purpose(wish: Wish) -> Purpose:
+    if wish.side is Side.BUY:
+        return Purpose.ENTRY
+    return Purpose.STOP if wish.signal is Signal.STOP_LOSS else Purpose.EXIT
 
 
 def _client_order_id(cause: Message, symbol: str, wish: Wish, knobs: Knobs, expires_us: int) -> str:
