@@ -2,7 +2,7 @@
 # `make install` gets the rest into .venv, with the versions and hashes of uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run status test check coverage bench contracts clean
+.PHONY: help install run status test check coverage properties bench forgeries contracts clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -65,12 +65,19 @@ coverage: install ## Run every test, its processes too, and write build/coverage
 	@$(BIN)/coverage json --quiet --data-file=build/.coverage -o build/coverage.json
 	@$(BIN)/coverage report --data-file=build/.coverage --skip-covered --sort=cover
 
+properties: install ## Write 100,000 random tapes and ask the gate's invariants after each step. ARGS="--sequences 5000"
+	@$(BIN)/python services/risk/tests/risk_sequences.py $(ARGS)
+
 bench: install ## Measure the running platform and the cores; prints tables, writes build/bench.json
 	@mkdir -p build
 	@$(BIN)/python -m tests.bench --output build/bench.json $(ARGS)
 
-contracts: install ## Write the JSON Schemas and the AsyncAPI document anew from the code
+forgeries: install ## Hand a million forged approvals to execution's core. ARGS="--count 5000 --seed 7"
+	@$(BIN)/python -m tests.security.forge $(ARGS)
+
+contracts: install ## Write the JSON Schemas, the AsyncAPI and the OpenAPI documents anew from the code
 	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)
+	@$(BIN)/python -m tests.docs.generate_openapi
 
 clean: ## Remove what was built and measured; the data of a platform in .tollgate stays
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.policies import PATIENT, write_policy
 from tollgate_execution.venue import SimulatedVenue, VenueKey
 from tollgate_venues.evidence import FillEvidence
 
@@ -60,10 +61,22 @@ def free_base_port() -> int:
 class Platform:
     """One running platform in a directory of its own."""
 
-    def __init__(self, state: Path, environment: dict[str, str] | None = None, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        state: Path,
+        environment: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        policy: dict[str, Any] | None = None,
+    ) -> None:
+        """``policy`` are changes of the shipped one by dotted key; without any it is ``PATIENT``."""
         self.state = state
         self.base_port = free_base_port()
-        self.environment = {**os.environ, **(environment or {})}
+        self.policy = write_policy(state.parent / f"{state.name}.policy.yaml", PATIENT if policy is None else policy)
+        self.environment = {
+            **os.environ,
+            "TOLLGATE_RISK__POLICY_FILE": str(self.policy),
+            **(environment or {}),
+        }
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
         self.output = state.parent / f"{state.name}.out"
@@ -100,6 +113,36 @@ class Platform:
     def url(self, service: str) -> str:
         """Return where a process answers."""
         return f"http://127.0.0.1:{self.port(service)}"
+
+    def operator(self, scope: str) -> dict[str, str]:
+        """Return the header of the first operator with ``scope``: read, kill, release or limits."""
+        token = (self.state / "operator" / f"{scope}.token").read_text().strip()
+        return {"Authorization": f"Bearer {token}"}
+
+    def engage(self, service: str = "risk", **body: object) -> httpx.Response:
+        """Engage the kill switch of risk, or shut execution's door."""
+        return httpx.put(
+            f"{self.url(service)}/v1/kill-switch",
+            headers=self.operator("kill"),
+            json=body or None,
+            # It may wait for the proof of flat.
+            timeout=90,
+        )
+
+    def release(self, service: str = "risk", reason: str = "a test", timeout_s: float = 30) -> httpx.Response:
+        """Release it; as long as venue and gate do not agree yet, try again."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            answer = httpx.request(
+                "DELETE",
+                f"{self.url(service)}/v1/kill-switch",
+                headers=self.operator("release"),
+                json={"reason": reason},
+                timeout=10,
+            )
+            if answer.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.3)
 
     def status(self, service: str) -> dict[str, Any]:
         """Return a service's own status; empty while it does not answer."""
@@ -164,8 +207,13 @@ def platform(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     """Make platforms that are stopped, whatever happens, when the test ends."""
     made: list[Platform] = []
 
-    def make(environment: dict[str, str] | None = None, options: tuple[str, ...] = (), name: str = "desk") -> Platform:
-        made.append(Platform(tmp_path / name, environment, options))
+    def make(
+        environment: dict[str, str] | None = None,
+        options: tuple[str, ...] = (),
+        name: str = "desk",
+        policy: dict[str, Any] | None = None,
+    ) -> Platform:
+        made.append(Platform(tmp_path / name, environment, options, policy))
         return made[-1]
 
     yield make
@@ -215,7 +263,7 @@ async def ask_venue(platform: Platform) -> VenueView:
 
 def settle(platform: Platform) -> None:
     """Stop trading by the kill switch and wait until no order is open and every service has read everything."""
-    answer = httpx.put(f"{platform.url('risk')}/v1/kill-switch", timeout=5)
+    answer = platform.engage()
     assert answer.status_code == httpx.codes.OK
 
     def no_order_is_open() -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appends, latency, replaying, startup
+from tests.bench import appends, decisions, latency, replaying, startup
 from tests.bench.results import Result, say, write
 from tollgate_contracts.money import install_exact_context
 
@@ -20,6 +20,7 @@ def _benches(directory: Path, quick: bool) -> dict[str, Callable[[], list[Result
         "startup": lambda: startup.measure(directory, 1 if quick else 3),
         "latency": lambda: latency.measure(directory, 1 if quick else 2, 5 if quick else 15),
         "appends": lambda: appends.measure(directory, 2 if quick else 6),
+        "decisions": lambda: decisions.measure(*((50, (200,)) if quick else (2_000, decisions.HISTORY))),
         "replay": lambda: replaying.measure(directory, 2_000 if quick else replaying.MESSAGES_MIN),
     }
 

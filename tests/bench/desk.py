@@ -12,6 +12,7 @@ import asyncpg
 from tests.bench.results import median
 from tests.bench.segments import Segment, Shape, Way
 from tests.conftest import Platform
+from tests.policies import UNPACED
 from tollgate_chassis.tape import NatsTape, Record
 from tollgate_contracts.codec import decode
 from tollgate_contracts.envelope import Message
@@ -19,12 +20,10 @@ from tollgate_contracts.marketdata import Quote
 from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Intent
 
-POLICY = Path(__file__).with_name("policy.yaml")
 # The first seconds are connections, caches, and quotes that waited: not what is asked for.
 SETTLE_S = 3.0
 _BATCH = 256
 _BUSY = {
-    "TOLLGATE_RISK__POLICY_FILE": str(POLICY),
     "TOLLGATE_STRATEGY__FAST_MS": "200",
     "TOLLGATE_STRATEGY__SLOW_MS": "800",
     "TOLLGATE_STRATEGY__WARMUP_MS": "0",
@@ -47,7 +46,7 @@ def busy(quotes_per_s: int, hold_ms: int = 200) -> dict[str, str]:
 @contextmanager
 def running(state: Path, environment: dict[str, str]) -> Iterator[Platform]:
     """Run a platform for the block."""
-    platform = Platform(state, environment)
+    platform = Platform(state, environment, policy=UNPACED)
     try:
         platform.start()
         yield platform

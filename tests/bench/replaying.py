@@ -17,15 +17,22 @@ from tollgate_contracts.envelope import Message
 from tollgate_contracts.marketdata import Quote
 from tollgate_contracts.strategy import Intent
 from tollgate_research.cores import fresh_cores
+from tollgate_research.explain import Explainer
+from tollgate_research.passing import Taker
+from tollgate_research.policy_diff import PolicyDiff
 from tollgate_research.record import record_run
 from tollgate_research.recording import Run, load
 from tollgate_research.replay import Replay
+from tollgate_risk.rules_file import read_rules
 
 MESSAGES_MIN = 20_000
 _RATE = 1_000
 _BATCH = 256
 _FUNCTIONS = 20
 _RECORD_S = 120.0
+# As many as `tollgate policy diff` shows without being asked for more.
+_JUDGED = 1_000
+SHIPPED_POLICY = Path(__file__).parents[2] / "config" / "policy.yaml"
 
 
 def measure(directory: Path, messages_min: int) -> list[Result]:
@@ -33,6 +40,8 @@ def measure(directory: Path, messages_min: int) -> list[Result]:
     run = load(_recorded(directory, messages_min))
     replay_s = _timed(lambda: _replay(run))
     cores_s = asyncio.run(_cores_alone(run))
+    explain_s = _timed(lambda: _taken(Explainer(run.desk, "an id that is not there"), run))
+    diff_s = _timed(lambda: _taken(PolicyDiff(run.desk, read_rules(SHIPPED_POLICY), _JUDGED), run))
     count = len(run.records)
     note = f"{count} messages"
     results = [
@@ -40,6 +49,8 @@ def measure(directory: Path, messages_min: int) -> list[Result]:
             "replay.compared", count / replay_s, "messages/s", None, f"{note}; decode, four cores, feed, comparison"
         ),
         Result("replay.cores", count / cores_s, "messages/s", None, f"{note}; decode and the four cores"),
+        Result("explain", count / explain_s, "messages/s", None, f"{note}; every gate of every intent is looked at"),
+        Result("policy_diff", count / diff_s, "messages/s", None, f"{note}; every intent is judged under two policies"),
         *_per_message(run),
     ]
     show("Replay", ("what", "value", "unit"), [(result.name, result.value, result.unit) for result in results])
@@ -69,6 +80,11 @@ def _replay(run: Run) -> None:
     report = Replay(run.desk).run(run)
     if not report.equal:
         raise AssertionError(f"the replay differs from the run: {report.differences[0]}")
+
+
+def _taken(taker: Taker, run: Run) -> None:
+    for record in run.records:
+        taker.take(record)
 
 
 async def _cores_alone(run: Run) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.bench import desk
 from tests.bench.results import Result, median, show
 from tests.conftest import SERVICES, Platform
+from tests.policies import UNPACED
 
 _QUOTES_PER_S = 100
 _FIRST_ORDER_S = 60.0
@@ -44,7 +45,7 @@ def measure(directory: Path, later_starts: int) -> list[Result]:
 def _start(state: Path) -> list[float]:
     """Start, wait for an order, stop, and return the length of each stage."""
     began = time.time()
-    platform = Platform(state, desk.busy(_QUOTES_PER_S))
+    platform = Platform(state, desk.busy(_QUOTES_PER_S), policy=UNPACED)
     try:
         platform.start()
         platform.wait_until(lambda: _first_order_s(state, began), "an order at the venue", _FIRST_ORDER_S)

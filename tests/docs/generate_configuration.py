@@ -30,7 +30,8 @@ from tollgate_execution.core import Watch
 from tollgate_execution.settings import ExecutionSection, WatchSection
 from tollgate_ledger.settings import LedgerSection
 from tollgate_marketdata.settings import MarketDataSection
-from tollgate_risk.core.policy import LIVE_ACKNOWLEDGEMENT, PolicyRules
+from tollgate_risk.core.policy import LIVE_ACKNOWLEDGEMENT, ConditionRule, FloorRule, PolicyRules
+from tollgate_risk.core.tightness import Tighter
 from tollgate_risk.settings import RiskSection
 from tollgate_simvenue.settings import SimvenueSection
 from tollgate_strategy.core import Knobs
@@ -51,10 +52,21 @@ EXPLAINED_BY: dict[type[BaseModel], tuple[type[BaseModel], str, str]] = {WatchSe
 ABOUT_POLICY = (
     "The file that `risk.policy_file` names. Every key is required; there are no defaults and no variables: a limit "
     "that nobody wrote down is a limit that nobody chose. [config/policy.yaml](../config/policy.yaml) is a policy for "
-    "the simulated desk. On a live desk, `arming.acknowledgement` must be this sentence, letter for letter: "
-    f"`{LIVE_ACKNOWLEDGEMENT}`."
+    "the simulated desk; [risk.md](risk.md) says how the gate counts. On a live desk, `arming.live_trading_ack` must "
+    f"be this sentence, letter for letter: `{LIVE_ACKNOWLEDGEMENT}`. The column *tighter* says which way a knob may be "
+    "changed while the desk runs; *restart*: neither way."
+)
+ABOUT_CONDITIONS = (
+    "Each of `modes.conditions` is null, which switches it off, or has these keys. For `win_rate` they count the other "
+    "way round: it begins at or below `enter` and ends at or above `leave`."
 )
 _WORDS = {int: "whole number", str: "text", bool: "true or false", Decimal: "decimal", Path: "path", float: "number"}
+
+
+_TIGHTER = {
+    Tighter.LOWER: "lower", Tighter.HIGHER: "higher", Tighter.FEWER: "fewer", Tighter.MORE: "more",
+    Tighter.SEVERER: "severer", Tighter.OFF: "false", Tighter.ON: "true", Tighter.NEVER: "restart",
+}  # fmt: skip
 
 
 class MissingMeaning(Exception):
@@ -70,6 +82,8 @@ class Key:
     default: str
     meaning: str
     has_variable: bool
+    tighter: str = ""
+    """How the knob may be changed while the desk runs."""
 
     @property
     def name(self) -> str:
@@ -84,6 +98,7 @@ class Key:
             "type": self.type_words,
             "default": self.default,
             "variable": f"`TOLLGATE_{'__'.join(self.path).upper()}`" if self.has_variable else "with its list",
+            "tighter": self.tighter,
             "meaning": self.meaning,
         }
         return "| " + " | ".join(cells[column].replace("|", "\\|").replace("\n", " ") for column in columns) + " |"
@@ -165,7 +180,13 @@ def type_words(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if issubclass(annotation, Enum):
         return " or ".join(f"`{member.value}`" for member in annotation)
-    return "section" if issubclass(annotation, BaseModel) else _WORDS[annotation]
+    return (
+        "`enter`, `leave`, `response`"
+        if annotation in {ConditionRule, FloorRule}
+        else "section"
+        if issubclass(annotation, BaseModel)
+        else _WORDS[annotation]
+    )
 
 
 def shown(value: Any) -> str:
@@ -215,14 +236,22 @@ def keys_of(
         in_list = "[]" in path
         meaning = meaning_of(model, name, annotation)
         value = "as listed below the table" if nested is not None and len(shown(default)) > 200 else shown(default)
-        yield Key(here, type_words(annotation), value, meaning, has_variable=not in_list)
+        yield Key(here, type_words(annotation), value, meaning, not in_list, _tighter(annotation))
         if nested is not None:
             yield from keys_of(nested, (*here, "[]"))
 
 
+def _tighter(annotation: Any) -> str:
+    """Return which way a knob of the policy is tightened."""
+    if {ConditionRule, FloorRule} & {*typing.get_args(next(iter(typing.get_args(annotation)), None))}:
+        return "its keys"
+    metadata = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is Annotated else ()
+    return next((_TIGHTER[entry] for entry in metadata if isinstance(entry, Tighter)), "")
+
+
 def table(keys: list[Key], skip: int, *, variables: bool = True) -> str:
     """Return the keys as a table; ``skip`` parts of each path are in the heading."""
-    columns = ("key", "type", "default", "variable", "meaning") if variables else ("key", "type", "meaning")
+    columns = ("key", "type", "default", "variable", "meaning") if variables else ("key", "type", "tighter", "meaning")
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return "\n".join([*lines, *(key.row(columns, skip) for key in keys)])
 
@@ -246,6 +275,8 @@ def render() -> str:
         "## `policy.yaml`",
         ABOUT_POLICY,
         table(list(keys_of(PolicyRules)), 0, variables=False),
+        ABOUT_CONDITIONS,
+        table(list(keys_of(ConditionRule)), 0, variables=False),
     ]
     return "\n\n".join(parts) + "\n"
 

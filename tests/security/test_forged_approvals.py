@@ -34,7 +34,8 @@ def altered(genuine: Decision, field: str) -> SignedText:
     assert genuine.approval is not None
     content = json.loads(genuine.approval.text)
     changes: dict[str, Any] = {
-        "version": 2,
+        "version": 1,
+        "scope": "FLATTEN",
         "environment": "live",
         "desk": "other",
         "venue": "elsewhere",
