@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 import pytest
+from risk_words import check_words
 
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Outcome
@@ -140,6 +141,7 @@ def check_edge(desk: Any, row: Row, intent: Any) -> None:
     state = desk.core.state
     state.now_us = max(state.now_us, intent.ts_us)
     measure = GATES[row.gate](open_case(intent, state, state.policy))
+    check_words(name_of(row), measure)
     if row.edge is Edge.SILENT:
         assert measure is None
         return
@@ -148,6 +150,13 @@ def check_edge(desk: Any, row: Row, intent: Any) -> None:
     assert measure.is_kept == (row.gate not in row.expected)
     if row.edge in {Edge.AT, Edge.UNDER, Edge.OVER}:
         assert (measure.seen == measure.limit) == (row.edge is Edge.AT)
+
+
+def name_of(row: Row) -> str:
+    """Return the name under which the row's words are kept."""
+    assert row.gate is not None
+    assert row.edge is not None
+    return f"{row.gate.value}, {row.edge.value}: {row.name}"
 
 
 SELL_5 = {"side": "SELL", "quantity": "5"}
