@@ -99,7 +99,8 @@ class Instance:
 
     @property
     def is_live(self) -> bool:
-        return self.runner.live.is_set() and not self.ended.done()
+        # One that was killed is dead, though its task may have some steps to go.
+        return self.runner.live.is_set() and not self.ended.done() and not self.ended.cancelling()
 
     def kill(self) -> None:
         self.ended.cancel()
