@@ -161,6 +161,8 @@ TEN_PERCENT = {"limits.concentration_bps": "1000", "limits.position_notional": "
          acts=(*HOLD_20_ETH_100, act("hold", quantity="5.001", symbol="SOL-USDT"))),
     at(GROUP, "a wider group of its cap", ask=buy("40"), rules=groups(pair="16001", all="16500"),
        acts=(*HOLD_20_ETH_100, act("hold", quantity="5", symbol="SOL-USDT"))),
+    over(GROUP, "a full group that stands before one with room", ask=buy("40.001"),
+         rules=groups(pair="16000", all="20000"), acts=HOLD_20_ETH_100),
     over(GROUP, "a group counts open buys", ask=buy("40"), rules=PAIR,
          acts=(*HOLD_20_ETH_100, act("ask", quantity="0.06"))),
     silent(GROUP, "a symbol in no group", ask={"symbol": "SOL-USDT"}, rules=PAIR, acts=HOLD_20_ETH_100),

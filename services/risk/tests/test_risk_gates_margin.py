@@ -342,3 +342,12 @@ def test_the_payments_that_are_carried_on_are_those_worked_out_anew(new_desk, ch
                 for symbol, due in state.fundings.items()
                 if due.due_us <= until_us
             )
+
+
+def test_a_symbol_without_metadata_is_refused_and_not_stumbled_over_while_a_perpetual_is_held(desk):
+    """The gates of margin ask for rates that nobody has stated."""
+    desk.open(rules())
+    for name, arguments in (BTC, HOLD_10):
+        getattr(desk, name)(**arguments)
+    reasons = desk.reasons(symbol="DOGE-USDT")
+    assert {Reason.UNIVERSE_NOT_ALLOWED, Reason.INSTRUMENT_UNKNOWN} <= set(reasons)
