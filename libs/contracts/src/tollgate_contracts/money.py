@@ -10,7 +10,7 @@ import re
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, GetCoreSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 # Twenty digits before the point and eighteen after it hold every amount of the venues we know (wei included).
@@ -114,3 +114,5 @@ Quantity = Annotated[Decimal, _PlainDecimal, Field(gt=0)]
 """Units of base currency; above zero."""
 NonNegative = Annotated[Decimal, _PlainDecimal, Field(ge=0)]
 """A quantity or amount that may be zero, such as a cumulative fill or an empty book side."""
+Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
+"""A decimal of a snapshot or a report, of whatever size: its text is the same however it came about."""

@@ -66,6 +66,11 @@ class TradingMode(StrEnum):
     OBSERVE_ONLY = "OBSERVE_ONLY"
     """Nothing."""
 
+    @property
+    def severity(self) -> int:
+        """How much it holds back: each mode lets less through than the ones before it."""
+        return list(TradingMode).index(self)
+
 
 class Condition(StrEnum):
     """What moves the mode; each has its threshold in the policy, a metric and an alert."""
@@ -135,6 +140,11 @@ class KillLevel(StrEnum):
     """Working orders are cancelled too."""
     FLATTEN = "FLATTEN"
     """Positions are closed too, by reducing orders that risk itself approves."""
+
+    @property
+    def rank(self) -> int:
+        """How far it goes."""
+        return list(KillLevel).index(self)
 
 
 class KillSwitch(Message):

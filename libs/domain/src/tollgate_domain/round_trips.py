@@ -11,10 +11,9 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from tollgate_contracts.execution import Fill
-from tollgate_contracts.money import ZERO, divide
+from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_domain.instruments import notional
 from tollgate_domain.portfolio import COST_PLACES, EMPTY, Holding, signed, trade
-from tollgate_domain.treasury import Exact
 
 
 @dataclass(frozen=True, slots=True)

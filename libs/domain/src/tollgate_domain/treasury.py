@@ -12,14 +12,9 @@ No money from outside is ever assumed.
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import PlainSerializer
-
-from tollgate_contracts.money import EXACT, ZERO, plain, round_down
-
-Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-"""A decimal whose text in a snapshot is the same however it came about."""
+from tollgate_contracts.money import EXACT, ZERO, Exact, round_down
 
 # Quote currencies are kept to eight places by every venue we know; what rounding leaves stays with trading.
 TREASURY_STEP = Decimal("0.00000001")

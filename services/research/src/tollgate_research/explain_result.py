@@ -2,20 +2,15 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
-
-from pydantic import PlainSerializer
 
 from tollgate_contracts.execution import Fill
-from tollgate_contracts.money import ZERO, divide, plain
+from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
 from tollgate_domain.portfolio import Holding
 from tollgate_research.explain_story import Story
 from tollgate_research.trips import Trip
 
-Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-"""A decimal that is plain text in JSON."""
 _BPS = Decimal(10_000)
 _BPS_PLACES = 4
 _PRICE_PLACES = 12

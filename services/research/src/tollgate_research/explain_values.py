@@ -1,18 +1,14 @@
 """What `tollgate explain` answers, as values: the text shows them, and JSON is them."""
 
 from dataclasses import dataclass
-from decimal import Decimal
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import PlainSerializer, TypeAdapter
+from pydantic import TypeAdapter
 
-from tollgate_contracts.money import plain
+from tollgate_contracts.money import Exact
 from tollgate_contracts.reasons import Finding
 from tollgate_contracts.strategy import Side
 from tollgate_research.explain_result import Result, Trade
-
-Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-"""A decimal that is plain text in JSON."""
 
 
 @dataclass(frozen=True, slots=True)

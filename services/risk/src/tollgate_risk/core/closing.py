@@ -9,10 +9,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tollgate_contracts.marketdata import InstrumentStatus
-from tollgate_contracts.money import ZERO, divide
+from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import InstrumentRules
-from tollgate_risk.core.orders import Exact
 from tollgate_risk.core.policy import PolicyRules
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from tollgate_risk.core.triggers import TEXT_MAX, triggers_of, words
 
 _MS = 1_000
 _MODES = tuple(TradingMode)
-_SEVERITY = {mode: severity for severity, mode in enumerate(_MODES)}
 # What a person ends: nothing of it cools off.
 _BY_A_PERSON = (Condition.POLICY, Condition.FAULT)
 _BY_POLICY = "the policy says so"
@@ -65,7 +64,7 @@ def cool_off_left_us(state: RiskState) -> int | None:
 
 def severest(*modes: TradingMode) -> TradingMode:
     """Return the mode that lets least through."""
-    return max(modes, key=_SEVERITY.__getitem__)
+    return max(modes, key=lambda mode: mode.severity)
 
 
 def _note_conditions(state: RiskState, policy: PolicyDocument) -> None:
@@ -83,14 +82,14 @@ def _settle_floor(state: RiskState, policy: PolicyDocument) -> bool:
     caution, now_us = state.caution, state.now_us
     held = [condition for condition in caution.active if condition not in _BY_A_PERSON]
     wanted = severest(TradingMode.NORMAL, *(asked_by(state, condition) for condition in held))
-    if _SEVERITY[wanted] >= _SEVERITY[caution.floor]:
+    if wanted.severity >= caution.floor.severity:
         caution.floor, caution.quiet_since_us = wanted, None
         return False
     if caution.quiet_since_us is None:
         caution.quiet_since_us = now_us
     if now_us - caution.quiet_since_us < policy.rules.modes.cool_off_ms * _MS:
         return False
-    caution.floor = _MODES[_SEVERITY[caution.floor] - 1]
+    caution.floor = _MODES[caution.floor.severity - 1]
     caution.quiet_since_us = None if caution.floor is wanted else now_us
     return True
 
@@ -99,7 +98,7 @@ def _change(state: RiskState, to_mode: TradingMode, has_cooled_off: bool, reply:
     before, state.mode = state.mode, to_mode
     state.caution.since_us = state.now_us
     triggers = triggers_of(state)
-    is_rising = before is not None and _SEVERITY[to_mode] < _SEVERITY[before]
+    is_rising = before is not None and to_mode.severity < before.severity
     reasons = [words(one) for one in triggers if _is_said(state, one, to_mode, is_rising=is_rising)]
     if has_cooled_off and state.policy is not None:
         reasons.append(f"no condition has asked for {before} for {state.policy.rules.modes.cool_off_ms} ms")

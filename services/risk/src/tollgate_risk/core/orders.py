@@ -7,16 +7,10 @@ answered, an order in UNKNOWN, and a finished order whose fills are still to com
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated
-
-from pydantic import PlainSerializer
 
 from tollgate_contracts.execution import TERMINAL_STATES, Fill, Order, OrderState, Refusal
-from tollgate_contracts.money import ZERO, plain
+from tollgate_contracts.money import ZERO, Exact
 from tollgate_contracts.strategy import Purpose, Side
-
-Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-"""A decimal whose text in a snapshot is the same however it came about."""
 
 
 @dataclass(slots=True)

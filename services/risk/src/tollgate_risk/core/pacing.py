@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tollgate_contracts.money import ZERO
-from tollgate_risk.core.orders import Exact
+from tollgate_contracts.money import ZERO, Exact
 from tollgate_risk.core.policy import Pace
 from tollgate_risk.core.windows import RollingCount
 

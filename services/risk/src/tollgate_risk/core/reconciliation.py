@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from tollgate_contracts.execution import Account, Fill
-from tollgate_contracts.money import ZERO, plain
+from tollgate_contracts.money import ZERO, Exact, plain
 from tollgate_contracts.risk import KillLevel
 from tollgate_risk.core.closing import Unclosable, terms
-from tollgate_risk.core.orders import Exact, OpenOrder
+from tollgate_risk.core.orders import OpenOrder
 from tollgate_risk.core.policy import PolicyDocument
 
 if TYPE_CHECKING:

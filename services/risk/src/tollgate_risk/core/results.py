@@ -12,11 +12,10 @@ from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from tollgate_contracts.execution import Fill
-from tollgate_contracts.money import ZERO, divide
+from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_domain.portfolio import Portfolio
 from tollgate_domain.round_trips import RoundTrip, RoundTrips
 from tollgate_domain.treasury import Capital
-from tollgate_risk.core.orders import Exact
 from tollgate_risk.core.policy import LossRules, PolicyRules
 
 if TYPE_CHECKING:

@@ -15,14 +15,12 @@ from pydantic.fields import FieldInfo
 from tollgate_contracts.config import canonical_json
 from tollgate_contracts.envelope import Value
 from tollgate_contracts.money import plain
-from tollgate_contracts.risk import TradingMode
 from tollgate_risk.core.caps import Group, UnitCap
 from tollgate_risk.core.policy import PolicyRules
 from tollgate_risk.core.tightness import Tighter
 
 # Of the lists of values: what tells one member from another.
 _NAME_OF: dict[type[Value], str] = {UnitCap: "symbol", Group: "name"}
-_SEVERITY = (TradingMode.NORMAL, TradingMode.REDUCE_ONLY, TradingMode.OBSERVE_ONLY)
 
 
 class Change(NamedTuple):
@@ -89,7 +87,7 @@ _IS_TIGHTER: dict[Tighter, Callable[[Any, Any], bool]] = {
     Tighter.HIGHER: lambda old, new: new > old,
     Tighter.FEWER: lambda old, new: set(new) <= set(old),
     Tighter.MORE: lambda old, new: set(new) >= set(old),
-    Tighter.SEVERER: lambda old, new: _SEVERITY.index(new) > _SEVERITY.index(old),
+    Tighter.SEVERER: lambda old, new: new.severity > old.severity,
     Tighter.OFF: lambda old, new: old and not new,
     Tighter.ON: lambda old, new: new and not old,
     Tighter.NEVER: lambda _old, _new: False,

@@ -2,20 +2,13 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
-
-from pydantic import PlainSerializer
 
 from tollgate_contracts.execution import TERMINAL_STATES, Order, OrderState
-from tollgate_contracts.money import ZERO, plain
+from tollgate_contracts.money import ZERO, Exact
 from tollgate_contracts.strategy import Side
 
 # Nothing traded and nothing will: asking again at once would only be told the same.
 _FRUITLESS = frozenset({OrderState.REJECTED, OrderState.EXPIRED})
-
-
-Exact = Annotated[Decimal, PlainSerializer(plain, return_type=str)]
-"""A decimal whose text in a snapshot is the same however it came about."""
 
 
 @dataclass(slots=True)

@@ -24,10 +24,14 @@ def free_cash(state: RiskState) -> Decimal:
     return state.portfolio.cash - state.treasury - at_risk.claimed - state.fee_on(at_risk.fee_base)
 
 
+def spendable(state: RiskState) -> Decimal:
+    """Return the free cash that may buy spot: cash that margins perpetuals buys nothing."""
+    return free_cash(state) - state.exposure_in_all().initial_margin
+
+
 def _free(case: Case) -> Decimal:
-    # Cash that margins perpetuals buys nothing; whether a perpetual has margin enough, the gates of margin say.
-    free = free_cash(case.state)
-    return free if case.is_perpetual else free - case.total.initial_margin
+    # Whether a perpetual has margin enough, the gates of margin say.
+    return free_cash(case.state) if case.is_perpetual else spendable(case.state)
 
 
 def cost(case: Case) -> Decimal:
