@@ -9,6 +9,7 @@ from synthetic_tape import SyntheticDesk, rules_with
 
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_contracts.codec import encode
+from tollgate_contracts.execution import Fill
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Intent
@@ -82,6 +83,17 @@ def test_a_reason_beside_others_is_told_though_the_outcome_stays(desk: Synthetic
     stays = [each for each in found.otherwise if each.outcome is each.new_outcome is Outcome.REJECTED]
     assert stays
     assert all(each.appear == (Reason.LIMIT_POSITION_NOTIONAL,) for each in stays)
+
+
+def test_a_group_that_only_the_new_policy_names_counts_what_is_held_in_it(rules: Any):
+    """The gate that wrote the tape knew of no such group, and kept no sum of it."""
+    desk = SyntheticDesk().open({"limits.order_notional": "5000"})
+    for symbol in ("BTC-USDT", "ETH-USDT"):
+        assert any(isinstance(message, Fill) for message in desk.quote("101", symbol))
+    pair = {"name": "pair", "symbols": ["BTC-USDT", "ETH-USDT"], "exposure": "1500"}
+    changes = {"limits.order_notional": "5000", "limits.groups": [pair]}
+    (second,) = difference(desk, rules(changes)).otherwise
+    assert (second.symbol, second.appear) == ("ETH-USDT", (Reason.LIMIT_GROUP_EXPOSURE,))
 
 
 def test_only_the_last_decisions_are_judged(desk: SyntheticDesk, rules: Any):

@@ -19,6 +19,7 @@ from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Intent
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.case import open_case
+from tollgate_risk.core.exposure import ExposureBook
 from tollgate_risk.core.gates import judge
 from tollgate_risk.core.policy import PolicyDocument, PolicyRules
 from tollgate_risk.core.tightening import Change, changes
@@ -136,7 +137,9 @@ class PolicyDiff:
             self._judged.append(None)
             return
         old = tuple(finding.code for finding in judge(open_case(intent, state, self._in_force)))
-        new = tuple(finding.code for finding in judge(open_case(intent, state, self._proposed)))
+        # What is at risk is summed by the groups of a policy: under another one it is worked out from nothing.
+        proposed = replace(state, policy=self._proposed, exposures=ExposureBook())
+        new = tuple(finding.code for finding in judge(open_case(intent, proposed, self._proposed)))
         if len(self._answers) == self._last:
             del self._answers[next(iter(self._answers))]
         self._answers[intent.id] = old
