@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -336,6 +337,28 @@ async def test_a_line_that_was_cut_off_in_the_writing_hides_no_other(tmp_path: P
     again = Desk(tmp_path)
     async with again.on_tape():
         assert [call.method for call in await again.calls(1)] == ["GET"]
+
+
+async def test_a_disk_that_takes_nothing_any_more_does_not_end_the_process(desk: Desk, monkeypatch):
+    """The file of calls cannot be emptied: that is told, and the next call is served and goes onto the tape."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(operator_trail.os, "truncate", refuse)
+    async with desk.on_tape():
+        for number in (1, 2):
+            assert (await desk.call("GET")).status_code == 200
+            assert len(await desk.calls(number)) == number
+
+
+def test_calls_of_an_earlier_process_that_cannot_be_read_are_told(tmp_path: Path, capsys: Any):
+    """A file that is not there is nothing; one that is there and refuses is a loss, and said to be one."""
+    assert OperatorTrail("risk", "main", "r1", tmp_path)._waiting == deque()
+    assert "operator.unrecorded" not in capsys.readouterr().out
+    (tmp_path / "operator-calls.jsonl").mkdir()
+    OperatorTrail("risk", "main", "r1", tmp_path)
+    assert "unreadable" in capsys.readouterr().out
 
 
 async def test_without_a_disk_calls_are_served_and_go_onto_the_tape(desk: Desk):

@@ -23,6 +23,7 @@ from execution_samples import (
 )
 
 from tollgate_chassis.exits import Exit, Restart
+from tollgate_chassis.runner import Runner
 from tollgate_contracts.codec import encode
 from tollgate_contracts.execution import Order, ReportSource, ReportStatus
 from tollgate_contracts.money import ZERO
@@ -491,3 +492,30 @@ async def test_an_operator_s_call_goes_onto_the_tape_under_execution_s_name(plat
     platform.trail.note(**call, actor="ann", reason="runaway", detail="")
     await platform.until(lambda: "operator_call" in platform.kinds())
     assert [m.writer for m in platform.messages() if m.kind == "operator_call"] == ["execution"]
+
+
+async def test_an_instance_that_may_not_be_the_active_one_sends_nothing(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was away: until the tape has said that nobody took its place, the permit in its hand is not its to use."""
+    await platform.start()
+    await platform.has_permit()
+    monkeypatch.setattr(platform.runner, "vouches", lambda _monotonic_us: False)
+    platform.approve()
+    await platform.until(lambda: platform.state() == "REJECTED")
+    assert platform.venue.submitted == []
+    assert _last_order(platform).reason == "gate.no_permit"
+
+
+async def test_the_door_shut_at_an_instance_that_stands_by_makes_it_the_active_one(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Runner] = []
+
+    def take_over(runner: Runner) -> None:
+        told.append(runner)
+
+    monkeypatch.setattr(Runner, "take_over", take_over)
+    await platform.start()
+    platform.door.shut("ann", "risk is silent", 1)
+    assert told == [platform.runner]

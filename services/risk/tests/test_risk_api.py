@@ -7,8 +7,12 @@ import pytest
 from risk_operators import BEARERS, new_app
 
 from tollgate_contracts.execution import OrderState
+from tollgate_contracts.marketdata import MarginTerms
+from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Outcome
+from tollgate_risk.core.case import open_case
+from tollgate_risk.core.gates import look
 from tollgate_risk.decision_log import DECISIONS_MAX, PAGE_MAX, DecisionLog, Wanted
 from tollgate_risk.kill_latch import KillLatch
 from tollgate_risk.kill_switch import KillSwitchControl
@@ -70,6 +74,25 @@ async def test_each_limit_is_shown_with_what_is_used_of_it(new_desk, client_of):
     assert used["loss.consecutive", None] == ("1000000", "0", "most")
     assert used["margin.leverage_max", None] == ("5", "0", "most")
     assert {line["unit"] for line in answer["limits"]} >= {"USDT", "BTC", "orders", "bps of equity"}
+
+
+async def test_limits_are_those_that_the_gates_judge_by(new_desk, client_of):
+    """Spot is no margin, cash that margins a perpetual buys no spot, and a loss is that of this moment."""
+    desk = new_desk().open()
+    terms = MarginTerms(initial_rate=Decimal("0.5"), maintenance_rate=Decimal("0.25"), leverage_max=Decimal(20))
+    desk.instrument("BTC-USDT", margin=terms)
+    desk.hold("10")
+    desk.hold("100", symbol="ETH-USDT")
+    desk.quote("BTC-USDT", bid="98.99", ask="99.01")
+    intent, state = desk.intent(symbol="ETH-USDT", quantity="0.01"), desk.core.state
+    measured = {measure.code: measure for measure in look(open_case(intent, state, state.policy))}
+    async with client_of(desk.core) as client:
+        lines = (await client.get("/v1/limits")).json()["limits"]
+    used = {(line["name"], line["of"]): line["used"] for line in lines}
+    assert used["margin.leverage_max", None] == "0.011"
+    assert Decimal(used["cash.reserve", None]) - measured[Reason.CASH_RESERVE].seen == Decimal("1.002")
+    assert used["loss.daily", None] == plain(measured[Reason.LOSS_DAILY].seen) == "10"
+    assert used["loss.drawdown_bps", None] == plain(measured[Reason.LOSS_DRAWDOWN].seen)
 
 
 async def test_limits_without_a_policy_or_a_mark_say_what_is_not_known(desk, new_desk, client_of):

@@ -323,3 +323,23 @@ async def test_an_order_of_which_the_file_does_not_say_when_it_was_given_is_neve
     put(tape, released(9))
     async with gate() as risk:
         assert risk.control.is_engaged
+
+
+def test_an_instance_that_stands_by_lets_go_of_its_latch_as_soon_as_it_reads_the_release(desk, tmp_path):
+    """Else its status and its alert would say for ever that a desk is stopped which trades."""
+
+    class Follower:
+        live = asyncio.Event()
+        standby = "risk-1"
+
+    latch = KillLatch(tmp_path)
+    latch.engage(Order("ann", "drill", 1, epoch=1))
+    control = KillSwitchControl(desk.core, latch)
+    control.attach(Follower())
+    desk.kill(engaged=True, epoch=1)
+    control.note_applied(desk.sequence)
+    assert control.is_engaged
+    desk.kill(engaged=False, epoch=1)
+    control.note_applied(desk.sequence)
+    assert not control.is_engaged
+    assert not (tmp_path / "kill-switch.json").exists()

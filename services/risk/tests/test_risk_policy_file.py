@@ -7,7 +7,7 @@ import yaml
 
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_risk.core.policy import PolicyDocument
-from tollgate_risk.policy_file import policy_document, policy_text
+from tollgate_risk.policy_file import canonical_text, policy_document
 from tollgate_risk.rules_file import read_rules
 from tollgate_risk.settings import RiskSettings
 from tollgate_risk.signing import Signer
@@ -27,7 +27,7 @@ def test_the_policy_that_ships_is_valid_and_for_the_default_desk(monkeypatch):
     monkeypatch.setenv("TOLLGATE_CONFIG", str(SHIPPED.parent / "tollgate.yaml"))
     settings = RiskSettings()
     assert settings.policy_path == SHIPPED
-    document = PolicyDocument.model_validate_json(policy_text(settings, SIGNER))
+    document = PolicyDocument.model_validate_json(canonical_text(policy_document(settings, SIGNER)))
     assert document.rules == read_rules(SHIPPED)
     assert (document.public_key, document.key_id) == (SIGNER.public_key, SIGNER.key_id)
     assert document.rules.universe.allowed == settings.symbols
@@ -36,8 +36,8 @@ def test_the_policy_that_ships_is_valid_and_for_the_default_desk(monkeypatch):
 def test_the_policys_text_is_canonical(monkeypatch):
     """The same rules, however they are laid out in the file, have the same text and so the same hash."""
     monkeypatch.setenv("TOLLGATE_CONFIG", str(SHIPPED.parent / "tollgate.yaml"))
-    text = policy_text(RiskSettings(), SIGNER)
-    assert text == policy_text(RiskSettings(), SIGNER)
+    text = canonical_text(policy_document(RiskSettings(), SIGNER))
+    assert text == canonical_text(policy_document(RiskSettings(), SIGNER))
     assert " " not in text.replace("real money", "")
     assert '"order_notional":"5000"' in text
 
@@ -133,4 +133,4 @@ def test_a_policy_for_another_desk_is_refused(tmp_path, monkeypatch, rules_with,
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(BadConfiguration, match=said):
-        policy_text(RiskSettings(), SIGNER)
+        canonical_text(policy_document(RiskSettings(), SIGNER))

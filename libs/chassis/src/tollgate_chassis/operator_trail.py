@@ -113,15 +113,20 @@ class OperatorTrail:
             await self._wanted.wait()
 
     def _forget(self) -> None:
-        # What is written twice, after a fall between the tape and this, has the same id and the same bytes.
-        if self._path.exists():
-            os.truncate(self._path, 0)
+        # What is written twice, after a fall between the tape and this, has the same id and the same bytes. So a disk
+        # that takes nothing any more is told, and is no ground to end the process that holds the kill switch.
+        try:
+            if self._path.exists():
+                os.truncate(self._path, 0)
+        except OSError as error:
+            logger().error("operator.not_on_disk", outcome="failed", detail=str(error))
 
 
 def _left_in(path: Path) -> list[OperatorCall]:
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        logger().error("operator.unrecorded", outcome="unreadable", detail=str(error))
         return []
     left = []
     for line in lines:

@@ -12,8 +12,6 @@ from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.risk import KillLevel
 
 _FILE = "kill-switch.json"
-RANKS = {level: rank for rank, level in enumerate(KillLevel)}
-"""How much each level does; a higher one does all that a lower one does."""
 
 
 UNDATED = 2**62
@@ -79,7 +77,7 @@ class KillLatch:
         if self.order is None:
             return
         self.order = replace(self.order, actor=actor or self.order.actor, reason=reason or self.order.reason)
-        if RANKS[level] > RANKS[self.order.level]:
+        if level.rank > self.order.level.rank:
             self.generation += 1
             self.order = replace(self.order, level=level)
             self._tell("raised", self.order)

@@ -20,7 +20,7 @@ from tollgate_contracts.money import plain
 from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_risk.core import RiskCore, kill, reconciliation
 from tollgate_risk.core.reconciliation import Proof
-from tollgate_risk.kill_latch import RANKS, KillLatch, Order
+from tollgate_risk.kill_latch import KillLatch, Order
 
 # An operator's call is answered within this time, on the tape or not.
 ANSWER_S = 2.0
@@ -73,7 +73,7 @@ class KillSwitchControl:
         on_tape, order = self._core.state.kill, self._latch.order
         levels = [on_tape.level] if on_tape.engaged else []
         levels += [order.level] if order is not None else []
-        return max(levels, key=RANKS.__getitem__, default=None)
+        return max(levels, key=lambda level: level.rank, default=None)
 
     @property
     def is_on_tape(self) -> bool:
@@ -158,7 +158,7 @@ class KillSwitchControl:
     async def _put_engaged(self, runner: Runner, order: Order) -> None:
         generation = self._latch.generation
         on_tape = self._core.state.kill
-        if not on_tape.engaged or RANKS[order.level] > RANKS[on_tape.level]:
+        if not on_tape.engaged or order.level.rank > on_tape.level.rank:
             words = {"actor": order.actor, "reason": order.reason}
             await self._append(runner, engaged=True, level=order.level, epoch=on_tape.epoch + 1, **words)
         self._generation_on_tape = generation

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from tollgate_contracts.money import divide, plain
-from tollgate_risk.core.gates.cash import free_cash
+from tollgate_contracts.money import ZERO, divide
+from tollgate_risk.core.case import BPS, shown
+from tollgate_risk.core.gates.cash import spendable
+from tollgate_risk.core.gates.margin import margin_balance
 from tollgate_risk.core.policy import PolicyDocument
 from tollgate_risk.core.state import RiskState
 
-_BPS = Decimal(10_000)
 _PLACES = 4
 
 
@@ -32,18 +33,13 @@ _SECTIONS = ("limits", "cash", "pace", "loss", "margin")
 
 
 def _line(name: str, limit: object, used: object, unit: str, of: str | None = None, at: str = "most") -> dict[str, Any]:
-    return {"name": name, "of": of, "at": at, "limit": _text(limit), "used": _text(used), "unit": unit}
+    told = None if used is None else shown(used)
+    return {"name": name, "of": of, "at": at, "limit": shown(limit), "used": told, "unit": unit}
 
 
-def _text(value: object) -> str | None:
-    if value is None:
-        return None
-    return plain(value) if isinstance(value, Decimal) else str(value)
-
-
-def _share(part: Decimal, state: RiskState, whole: Decimal = _BPS) -> Decimal | None:
-    equity = state.equity()
-    return None if equity is None or equity <= 0 else divide(part * whole, equity, _PLACES)
+def _part(part: Decimal, whole: Decimal | None) -> Decimal | None:
+    """Return what part of ``whole`` is used; none where that is not known, or nothing."""
+    return None if whole is None or whole <= ZERO else divide(part, whole, _PLACES)
 
 
 def _size_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, Any]]:
@@ -55,10 +51,9 @@ def _size_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, 
     yield _line("limits.orders_per_cycle", limits.orders_per_cycle, pacing.cycle_orders, "orders")
     used = pacing.cycle_reducing_orders
     yield _line("limits.reducing_orders_per_cycle", limits.reducing_orders_per_cycle, used, "orders")
-    yield _line("cash.reserve", policy.rules.cash.reserve, free_cash(state), quote, at="least")
-    yield _line(
-        "margin.leverage_max", policy.rules.margin.leverage_max, _share(total.leveraged, state, Decimal(1)), "x"
-    )
+    yield _line("cash.reserve", policy.rules.cash.reserve, spendable(state), quote, at="least")
+    leverage = _part(total.leveraged, margin_balance(state))
+    yield _line("margin.leverage_max", policy.rules.margin.leverage_max, leverage, "times the margin balance")
 
 
 def _symbol_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, Any]]:
@@ -70,14 +65,14 @@ def _symbol_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str
         if symbol in units:
             most = max(held + at_risk.buying, at_risk.selling - held)
             yield _line("limits.position_units", units[symbol], most, symbol.partition("-")[0], symbol)
-        share = _share(at_risk.worst, state)
+        share = _part(at_risk.worst * BPS, state.equity())
         yield _line("limits.concentration_bps", limits.concentration_bps, share, "bps of equity", symbol)
         yield _line("limits.open_orders_symbol", limits.open_orders_symbol, at_risk.orders, "orders", symbol)
 
 
 def _group_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, Any]]:
     for group in policy.rules.limits.groups:
-        worst = sum((state.exposure(symbol).worst for symbol in group.symbols), Decimal(0))
+        worst = state.exposures.group(state, group.name)
         yield _line("limits.groups", group.exposure, worst, policy.quote_currency, group.name)
 
 
@@ -89,10 +84,11 @@ def _pace_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, 
 
 
 def _loss_lines(state: RiskState, policy: PolicyDocument) -> Iterator[dict[str, Any]]:
-    loss, results = policy.rules.loss, state.results
-    yield _line("loss.daily", loss.daily, results.daily_loss, policy.quote_currency)
-    yield _line("loss.drawdown_bps", loss.drawdown_bps, results.drawdown_bps, "bps of the peak")
-    yield _line("loss.consecutive", loss.consecutive, results.consecutive_losses, "losing round trips")
+    loss, results, equity, now_us = policy.rules.loss, state.results, state.equity(), state.now_us
+    yield _line("loss.daily", loss.daily, results.daily_loss_at(equity), policy.quote_currency)
+    yield _line("loss.drawdown_bps", loss.drawdown_bps, results.drawdown_bps_at(equity), "bps of the peak")
+    in_a_row = results.streak.now(loss.consecutive, loss.consecutive_pause_ms, now_us)
+    yield _line("loss.consecutive", loss.consecutive, in_a_row, "losing round trips")
     for symbol in policy.rules.universe.allowed:
-        losses = results.of(symbol).streak.losses
+        losses = results.of(symbol).streak.now(loss.symbol_consecutive, loss.symbol_lockout_ms, now_us)
         yield _line("loss.symbol_consecutive", loss.symbol_consecutive, losses, "losing round trips", symbol)

@@ -33,11 +33,6 @@ def policy_document(settings: RiskSettings, signer: Signer) -> PolicyDocument:
         raise BadConfiguration(f"policy {settings.policy_path} is not for this desk:\n{explain(error)}") from error
 
 
-def policy_text(settings: RiskSettings, signer: Signer) -> str:
-    """Return that policy's canonical text, as it goes onto the tape; raises the same."""
-    return canonical_text(policy_document(settings, signer))
-
-
 def canonical_text(document: PolicyDocument) -> str:
-    """Return the one text of a policy, which is what its hash is of."""
+    """Return the one text of a policy: what goes onto the tape, and what its hash is of."""
     return canonical_json(document.model_dump(mode="json"))
