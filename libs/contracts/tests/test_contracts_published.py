@@ -50,7 +50,7 @@ def _without(schema: dict[str, Any], *path: str) -> dict[str, Any]:
 
 
 def test_each_kind_of_breaking_change_is_found_and_words_are_not_one():
-    intent = json.loads((SCHEMAS / "intent.v2.json").read_text())
+    intent = json.loads((SCHEMAS / "intent.v3.json").read_text())
     added = copy.deepcopy(intent)
     added["properties"]["leverage"] = {"type": "integer"}
     loosened = copy.deepcopy(intent)

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from tollgate_contracts.envelope import Desk, Hash, Identifier, Symbol, TimeUs, Value
 from tollgate_contracts.money import Price, Quantity
-from tollgate_contracts.strategy import Action, ClientOrderId, OrderType, Side, TimeInForce
+from tollgate_contracts.strategy import Action, ClientOrderId, OrderType, Protection, Side, TimeInForce
 
-APPROVAL_DOMAIN = b"tollgate/approval/v2\n"
+APPROVAL_DOMAIN = b"tollgate/approval/v3\n"
 PERMIT_DOMAIN = b"tollgate/permit/v2\n"
 # The longest a permit may live: silence of risk stops execution within this time.
 PERMIT_LIFE_US_MAX = 1_000_000
@@ -35,9 +35,9 @@ class Scope(StrEnum):
 
 
 class Approval(Value):
-    """All that binds execution; it may make the order smaller, and nothing else."""
+    """All that binds execution; it may make the order smaller or its price better, and nothing else."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     scope: Scope
     environment: Environment
     desk: Desk
@@ -57,6 +57,10 @@ class Approval(Value):
     reduce_only: bool
     issued_us: TimeUs
     expires_us: TimeUs
+    good_until_us: TimeUs | None
+    replaces: ClientOrderId | None
+    protection: Protection | None
+    """What execution may place for this order's fills, for as long as they are held."""
     policy_hash: Hash
     kill_epoch: Annotated[int, Field(ge=0)]
     key_id: KeyId

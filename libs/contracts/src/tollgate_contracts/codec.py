@@ -7,10 +7,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from tollgate_contracts.config import Config
 from tollgate_contracts.envelope import Identifier, Message, Sequence, Text, TimeUs, Value
-from tollgate_contracts.execution import Account, Breaker, Fill, Order, Reconcile, Refusal, Report
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
 from tollgate_contracts.ledger import Books, Drift
 from tollgate_contracts.marketdata import Bar, Clock, Feed, Funding, Instrument, Quote
+from tollgate_contracts.reconciliation import Account, Adoption, Movement, Reconcile, Sync
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, OperatorCall, Policy
+from tollgate_contracts.safety import Breaker, SafeMode
 from tollgate_contracts.strategy import Intent
 from tollgate_contracts.tenure import Tenure
 
@@ -30,10 +32,15 @@ AnyMessage = Annotated[
     | Report
     | Order
     | Fill
+    | Bust
     | Refusal
     | Account
+    | Adoption
+    | Movement
     | Reconcile
+    | Sync
     | Breaker
+    | SafeMode
     | Books
     | Drift
     | Config

@@ -62,17 +62,23 @@ class ReportSource(StrEnum):
     CANCEL = "CANCEL"
     """The answer to a cancel, or that there was none."""
     QUERY = "QUERY"
-    """The answer to a look-up by client order id."""
+    """The answer to a look-up, by id or in the venue's lists of orders."""
+    FILLS = "FILLS"
+    """The venue's list of fills since the last one that was read."""
     STREAM = "STREAM"
     """A frame of the user stream."""
     JOURNAL = "JOURNAL"
     """Execution's own journal shows that nothing was sent."""
+    OPERATOR = "OPERATOR"
+    """An operator's word on an order of unknown outcome; ``detail`` says whose, and why."""
 
 
 class ReportStatus(StrEnum):
     """What the venue says of an order, or that it says nothing."""
 
     OPEN = "OPEN"
+    TRADED = "TRADED"
+    """It has traded; nothing is said of its state, as in a list of fills."""
     FILLED = "FILLED"
     CANCELLED = "CANCELLED"
     EXPIRED = "EXPIRED"
@@ -90,14 +96,17 @@ class Report(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["report"] = "report"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     client_order_id: ClientOrderId
+    """By which the venue knows it; a later attempt, and a protective order, have ids of their own."""
     source: ReportSource
     status: ReportStatus
     venue_order_id: Identifier | None
     cumulative_quantity: NonNegative | None
     """Filled so far by the venue's own count; null where the venue did not say."""
     trades: Annotated[tuple[VenueTrade, ...], Field(max_length=1_000)]
+    busted: Annotated[tuple[Identifier, ...], Field(max_length=1_000)]
+    """Trades by their id that the venue has taken back."""
     reason: Reason | None
     detail: Text
     venue_ts_us: TimeUs | None
@@ -108,8 +117,12 @@ class Order(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["order"] = "order"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     client_order_id: ClientOrderId
+    attempt: Annotated[int, Field(ge=1, le=100)]
+    """Which placing at the venue this is about; 1 is the first, and each has an id of its own there."""
+    protects: ClientOrderId | None
+    """Of a protective order, the order whose fills it protects; execution places it under that order's approval."""
     venue_order_id: Identifier | None
     intent_id: Identifier
     symbol: Symbol
@@ -120,6 +133,9 @@ class Order(Message):
     reduce_only: bool
     quantity: Quantity
     limit_price: Price | None
+    """At which it works: the approval's bound, or better."""
+    trigger_price: Price | None
+    """Of a protective order, the price at which the venue lets it work."""
     from_state: OrderState
     to_state: OrderState
     cumulative_quantity: NonNegative
@@ -143,90 +159,28 @@ class Fill(Message):
     config_hash: Hash
 
 
+class Bust(Message):
+    """The venue has taken a trade back: its fill is undone at its own price and fee, said once."""
+
+    writer: Literal["execution"] = "execution"
+    kind: Literal["bust"] = "bust"
+    version: Literal[1] = 1
+    client_order_id: ClientOrderId
+    symbol: Symbol
+    side: Side
+    """Of the fill that is undone."""
+    trade: VenueTrade
+    """As it was booked."""
+    config_hash: Hash
+
+
 class Refusal(Message):
     """An approval that execution would not act upon, and why; nothing was sent for it."""
 
     writer: Literal["execution"] = "execution"
     kind: Literal["refusal"] = "refusal"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     decision_id: Identifier
     client_order_id: ClientOrderId
     codes: Annotated[tuple[Reason, ...], Field(min_length=1)]
-    detail: Text
-
-
-class Balance(Value):
-    """What the venue holds for us in one currency."""
-
-    currency: Currency
-    free: NonNegative
-    locked: NonNegative
-
-
-class VenuePosition(Value):
-    """A perpetual's position as the venue states it; above zero is long, below zero short, in base currency."""
-
-    symbol: Symbol
-    quantity: Amount
-    entry_price: Price
-    liquidation_price: Price | None
-    """Null where the venue names none, as for a position that cannot be liquidated."""
-
-
-class Account(Message):
-    """Balances, positions and fee tier as the venue states them."""
-
-    writer: Literal["execution"] = "execution"
-    kind: Literal["account"] = "account"
-    version: Literal[2] = 2
-    venue: Identifier
-    account: Identifier
-    balances: tuple[Balance, ...]
-    positions: tuple[VenuePosition, ...]
-    """Of perpetuals; empty at a spot venue."""
-    maker_fee_bps: Amount
-    taker_fee_bps: Amount
-    venue_ts_us: TimeUs
-
-
-class Reconcile(Message):
-    """A comparison with the venue has found a difference, and this was done about it."""
-
-    writer: Literal["execution"] = "execution"
-    kind: Literal["reconcile"] = "reconcile"
-    version: Literal[1] = 1
-    subject: Text
-    """What differed: an order id, a trade id or a currency."""
-    differed: Text
-    done: Text
-
-
-class BreakerState(StrEnum):
-    """Whether calls of one kind are let through."""
-
-    CLOSED = "CLOSED"
-    """They are."""
-    OPEN = "OPEN"
-    """They are not: too many have failed."""
-    HALF_OPEN = "HALF_OPEN"
-    """A few are, to see whether they succeed again."""
-
-
-class EndpointGroup(StrEnum):
-    """Kinds of venue calls that fail together."""
-
-    ORDERS = "ORDERS"
-    ACCOUNT = "ACCOUNT"
-    MARKET_DATA = "MARKET_DATA"
-
-
-class Breaker(Message):
-    """Calls of one kind to the venue were stopped or let through again."""
-
-    writer: Literal["execution"] = "execution"
-    kind: Literal["breaker"] = "breaker"
-    version: Literal[1] = 1
-    group: EndpointGroup
-    from_state: BreakerState
-    to_state: BreakerState
     detail: Text

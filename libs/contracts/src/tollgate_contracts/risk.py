@@ -38,7 +38,7 @@ class Decision(Message):
 
     writer: Literal["risk"] = "risk"
     kind: Literal["decision"] = "decision"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     intent_id: Identifier
     """The intent, or the ``kill_switch`` message by which risk acts on its own."""
     action: Action

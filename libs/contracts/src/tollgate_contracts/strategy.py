@@ -76,6 +76,15 @@ class Rationale(Value):
     sizing: Annotated[tuple[SizingStep, ...], Field(max_length=16)]
 
 
+class Protection(Value):
+    """A stop that rests at the venue for what an order has filled; it only ever makes the position smaller."""
+
+    trigger_price: Price
+    """A stop below a long works once the market trades at or below it; one above a short, at or above."""
+    limit_price: Price
+    """The worst price that it may trade at once triggered."""
+
+
 class Intent(Message):
     """What a strategy would like done; risk decides whether it is.
 
@@ -84,7 +93,7 @@ class Intent(Message):
 
     writer: Literal["strategy"] = "strategy"
     kind: Literal["intent"] = "intent"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     strategy: Identifier
     action: Action
     purpose: Purpose
@@ -99,5 +108,11 @@ class Intent(Message):
     post_only: bool
     reduce_only: bool
     expires_us: TimeUs
+    """Nothing is sent at or after it."""
+    good_until_us: TimeUs | None
+    """What still works then is cancelled; null for an order that works until it is cancelled."""
+    replaces: ClientOrderId | None
+    """An open order of this strategy to cancel first; what that one fills meanwhile is taken off this one."""
+    protection: Protection | None
     rationale: Rationale
     config_hash: Hash
