@@ -1,6 +1,7 @@
 """The simulated exchange's JSON: what is read, and which field is named when it is not."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 from tollgate_contracts.execution import Liquidity, ReportSource, ReportStatus, VenueTrade
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import Side
-from tollgate_venues.evidence import Evidence
+from tollgate_contracts.strategy import OrderType, Side, TimeInForce
+from tollgate_venues.adapter import VenueOrder
+from tollgate_venues.evidence import Evidence, FillEvidence, FillPage
 from tollgate_venues.frames import BarFrame, HeartbeatFrame, InstrumentFrame, QuoteFrame, TradeFrame
 from tollgate_venues.simulated import parse
 from tollgate_venues.simulated.parse import UnreadableVenueData
@@ -169,7 +171,10 @@ REASONS = [
     ("REJECTED", "POST_ONLY_WOULD_TAKE", Reason.PRICE_CROSSED_POST_ONLY),
     ("REJECTED", "INSUFFICIENT_BALANCE", Reason.CASH_INSUFFICIENT),
     ("REJECTED", "SOMETHING_NEW", Reason.VENUE_REJECTED),
+    ("REJECTED", "INSTRUMENT_NOT_OPEN", Reason.VENUE_NOT_OPEN),
     ("CANCELLED", "IOC_REST", None),
+    ("CANCELLED", "POST_ONLY_WOULD_TAKE", Reason.PRICE_CROSSED_POST_ONLY),
+    ("EXPIRED", "GOOD_UNTIL", None),
     ("OPEN", None, None),
 ]
 
@@ -220,11 +225,93 @@ def test_account_and_fills_are_read() -> None:
     assert (account.balances[0].free, account.maker_fee_bps) == (D("99.5"), D("-1.5"))
     with pytest.raises(UnreadableVenueData, match="free"):
         parse.account({**body, "balances": [{"currency": "USDT", "free": "-1", "locked": "0"}]})
-    (fill,) = parse.fills({"fills": [OWN_TRADE]})
-    assert (fill.fill_sequence, fill.trade, fill.side) == (4, VENUE_TRADE, Side.BUY)
+    page = parse.fill_page({"fills": [OWN_TRADE]}, "3")
+    assert (page.cursor, page.is_last) == ("4", True)
+    assert [(fill.trade, fill.side) for fill in page.fills] == [(VENUE_TRADE, Side.BUY)]
 
 
 def test_a_refusal_is_only_the_venues_own() -> None:
     assert parse.refusal(b'{"code":"X","message":"y","field":null}') == ("X", "y")
     with pytest.raises(UnreadableVenueData):
         parse.refusal(b"<html>502 Bad Gateway</html>")
+
+
+def test_a_bust_is_a_row_and_a_frame_of_its_own() -> None:
+    row = {
+        "fill_sequence": 9,
+        "busts": "1-3",
+        "client_order_id": "tg-1",
+        "venue_order_id": "1-1",
+        "symbol": "BTC-USDT",
+        "side": "BUY",
+        "venue_ts_us": 9,
+    }
+    page = parse.fill_page({"fills": [row]}, "4")
+    assert page == FillPage((FillEvidence("tg-1", "BTC-USDT", Side.BUY, None, "1-3", "1-1"),), "9", True)
+    frame = {"type": "bust", "trade_id": "1-3", "client_order_id": "tg-1", "symbol": "BTC-USDT", "venue_ts_us": 9}
+    assert parse.user_evidence(frame) == Evidence(
+        "tg-1", ReportSource.STREAM, ReportStatus.TRADED, busted=("1-3",), venue_ts_us=9
+    )
+
+
+def test_a_page_that_is_full_is_not_the_last() -> None:
+    rows = [{**OWN_TRADE, "fill_sequence": number} for number in range(1, parse.PAGE_ROWS + 1)]
+    page = parse.fill_page({"fills": rows}, "")
+    assert (page.cursor, page.is_last) == (str(parse.PAGE_ROWS), False)
+    assert parse.fill_page({"fills": rows[:-1]}, "").is_last
+    assert parse.fill_page({"fills": []}, "7") == FillPage((), "7", True)
+
+
+def test_recent_orders_are_complete_only_when_the_venue_says_so() -> None:
+    assert parse.order_page({"orders": [ORDER], "complete": True}).is_complete
+    for complete in (False, "true", 1):
+        assert not parse.order_page({"orders": [ORDER], "complete": complete}).is_complete
+    with pytest.raises(UnreadableVenueData, match="complete"):
+        parse.order_page({"orders": [ORDER]})
+
+
+MOVEMENT = {
+    "movement_sequence": 3,
+    "movement_id": "m-3",
+    "type": "FUNDING",
+    "currency": "USDT",
+    "amount": "-12345678901234567890.123456789012345678",
+    "symbol": "BTC-USDT",
+    "venue_ts_us": 9,
+}
+
+
+def test_a_movement_is_read_to_its_last_digit() -> None:
+    page = parse.movement_page({"movements": [MOVEMENT, {**MOVEMENT, "movement_sequence": 4, "symbol": None}]}, "2")
+    assert (page.cursor, page.is_last, [each.symbol for each in page.movements]) == ("4", True, ["BTC-USDT", None])
+    assert page.movements[0].amount == D("-12345678901234567890.123456789012345678")
+    for wrong in ({"amount": 1.5}, {"amount": "1e3"}, {"type": "GIFT"}):
+        with pytest.raises(UnreadableVenueData):
+            parse.movement_page({"movements": [{**MOVEMENT, **wrong}]}, "2")
+
+
+ASKED = VenueOrder(
+    client_order_id="tg-1",
+    symbol="BTC-USDT",
+    side=Side.BUY,
+    order_type=OrderType.LIMIT,
+    quantity=D("0.50"),
+    limit_price=D("60000"),
+    time_in_force=TimeInForce.GTC,
+    post_only=False,
+    reduce_only=False,
+)
+PLACED = {"symbol": "BTC-USDT", "side": "BUY", "quantity": "0.5", "limit_price": "60000"}
+OTHERS = [
+    {"symbol": "ETH-USDT"},
+    {"side": "SELL"},
+    {"quantity": "0.51"},
+    {"limit_price": "60000.01"},
+    {"limit_price": None},
+]
+
+
+def test_an_answer_is_about_our_order_by_all_that_money_follows_from() -> None:
+    assert parse.is_order(PLACED, ASKED)
+    assert [parse.is_order({**PLACED, **other}, ASKED) for other in OTHERS] == [False] * len(OTHERS)
+    assert parse.is_order({**PLACED, "limit_price": None}, replace(ASKED, limit_price=None))

@@ -13,12 +13,22 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from tollgate_contracts.execution import Balance, Liquidity, ReportSource, ReportStatus, VenueTrade
+from tollgate_contracts.execution import Liquidity, ReportSource, ReportStatus, VenueTrade
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.money import PLAIN_PATTERN
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Balance, MovementType
 from tollgate_contracts.strategy import Side
-from tollgate_venues.evidence import AccountEvidence, Evidence, FillEvidence
+from tollgate_venues.adapter import VenueOrder
+from tollgate_venues.evidence import (
+    AccountEvidence,
+    Evidence,
+    FillEvidence,
+    FillPage,
+    MovementEvidence,
+    MovementPage,
+    OrderPage,
+)
 from tollgate_venues.frames import (
     BarFrame,
     HeartbeatFrame,
@@ -30,6 +40,18 @@ from tollgate_venues.frames import (
 
 _PLAIN = re.compile(PLAIN_PATTERN)
 _DETAIL_MAX = 500
+# The lists of fills and of movements come in pages of this many rows.
+PAGE_ROWS = 1_000
+
+# The venue's codes and reasons that have a word of their own with us; the rest is ``VENUE_REJECTED``.
+_REASONS: dict[str | None, Reason] = {
+    "POST_ONLY_WOULD_TAKE": Reason.PRICE_CROSSED_POST_ONLY,
+    "INSUFFICIENT_BALANCE": Reason.CASH_INSUFFICIENT,
+    "INSUFFICIENT_FUNDS": Reason.CASH_INSUFFICIENT,
+    "INSTRUMENT_NOT_OPEN": Reason.VENUE_NOT_OPEN,
+    "RATE_LIMITED": Reason.VENUE_RATE_LIMITED,
+    "BANNED": Reason.VENUE_RATE_LIMITED,
+}
 
 E = TypeVar("E", bound=StrEnum)
 Json = dict[str, Any]
@@ -156,7 +178,7 @@ _MARKET_READERS: dict[str, Callable[[Json], tuple[MarketFrame, ...]]] = {
 def order_evidence(body: Json, source: ReportSource) -> Evidence:
     """Return what an order in an answer or an order frame says; trades where they are listed."""
     status = _member(ReportStatus, body, "status")
-    venue_reason = body.get("reason")
+    venue_reason = _optional_text(body, "reason")
     rejected = status is ReportStatus.REJECTED
     return Evidence(
         client_order_id=_text(body, "client_order_id"),
@@ -165,9 +187,20 @@ def order_evidence(body: Json, source: ReportSource) -> Evidence:
         venue_order_id=_text(body, "venue_order_id"),
         cumulative_quantity=_decimal(body, "cumulative_quantity"),
         trades=tuple(_venue_trade(each) for each in _objects(body, "trades")) if "trades" in body else (),
-        reason=_reason(venue_reason) if rejected else None,
-        detail=str(venue_reason or "")[:_DETAIL_MAX],
+        reason=_REASONS.get(venue_reason, Reason.VENUE_REJECTED if rejected else None),
+        detail=(venue_reason or "")[:_DETAIL_MAX],
         venue_ts_us=_whole(body, "venue_ts_us"),
+    )
+
+
+def is_order(body: Json, order: VenueOrder) -> bool:
+    """Say whether the order in an answer is the one that was asked for, by everything that money follows from."""
+    limit_price = None if _field(body, "limit_price") is None else _above_zero(body, "limit_price")
+    return (
+        _text(body, "symbol") == order.symbol
+        and _member(Side, body, "side") is order.side
+        and _above_zero(body, "quantity") == order.quantity
+        and limit_price == order.limit_price
     )
 
 
@@ -178,21 +211,67 @@ def user_evidence(frame: Json) -> Evidence | None:
         return order_evidence(frame, ReportSource.STREAM)
     if kind == "trade":
         return order_evidence({**frame, "trades": [frame]}, ReportSource.STREAM)
+    if kind == "bust":
+        return _bust(frame)
     return None
 
 
-def fills(body: Json) -> list[FillEvidence]:
-    """Return the fills of an answer, in its order."""
-    return [
-        FillEvidence(
-            fill_sequence=_whole(each, "fill_sequence"),
-            client_order_id=_text(each, "client_order_id"),
-            symbol=_text(each, "symbol"),
-            side=_member(Side, each, "side"),
-            trade=_venue_trade(each),
+def _bust(frame: Json) -> Evidence:
+    return Evidence(
+        client_order_id=_text(frame, "client_order_id"),
+        source=ReportSource.STREAM,
+        status=ReportStatus.TRADED,
+        venue_order_id=_optional_text(frame, "venue_order_id"),
+        busted=(_text(frame, "trade_id"),),
+        venue_ts_us=_whole(frame, "venue_ts_us"),
+    )
+
+
+def fill_page(body: Json, cursor: str) -> FillPage:
+    """Return the fills of an answer to the question after ``cursor``."""
+    rows = _objects(body, "fills")
+    last = str(_whole(rows[-1], "fill_sequence")) if rows else cursor
+    return FillPage(tuple(_fill(each) for each in rows), last, len(rows) < PAGE_ROWS)
+
+
+def _fill(row: Json) -> FillEvidence:
+    busts = _optional_text(row, "busts")
+    return FillEvidence(
+        client_order_id=_text(row, "client_order_id"),
+        symbol=_text(row, "symbol"),
+        side=_member(Side, row, "side"),
+        trade=None if busts is not None else _venue_trade(row),
+        busts=busts,
+        venue_order_id=_optional_text(row, "venue_order_id"),
+    )
+
+
+def orders(body: Json) -> tuple[Evidence, ...]:
+    """Return the orders of an answer."""
+    return tuple(order_evidence(each, ReportSource.QUERY) for each in _objects(body, "orders"))
+
+
+def order_page(body: Json) -> OrderPage:
+    """Return the orders of an answer that may not be all of them."""
+    return OrderPage(orders(body), _field(body, "complete") is True)
+
+
+def movement_page(body: Json, cursor: str) -> MovementPage:
+    """Return the movements of an answer to the question after ``cursor``."""
+    rows = _objects(body, "movements")
+    movements = tuple(
+        MovementEvidence(
+            movement_id=_text(each, "movement_id"),
+            movement=_member(MovementType, each, "type"),
+            currency=_text(each, "currency"),
+            amount=_signed(each, "amount"),
+            symbol=_optional_text(each, "symbol"),
+            venue_ts_us=_whole(each, "venue_ts_us"),
         )
-        for each in _objects(body, "fills")
-    ]
+        for each in rows
+    )
+    last = str(_whole(rows[-1], "movement_sequence")) if rows else cursor
+    return MovementPage(movements, last, len(rows) < PAGE_ROWS)
 
 
 def account(body: Json) -> AccountEvidence:
@@ -218,12 +297,9 @@ def refusal(data: bytes) -> tuple[str, str]:
     return _text(body, "code"), _text(body, "message")
 
 
-def _reason(venue_reason: Any) -> Reason:
-    if venue_reason == "POST_ONLY_WOULD_TAKE":
-        return Reason.PRICE_CROSSED_POST_ONLY
-    if venue_reason == "INSUFFICIENT_BALANCE":
-        return Reason.CASH_INSUFFICIENT
-    return Reason.VENUE_REJECTED
+def refusal_reason(code: str) -> Reason:
+    """Return our word for the venue's code, or for its reason, of an order that it has not taken."""
+    return _REASONS.get(code, Reason.VENUE_REJECTED)
 
 
 def _venue_trade(value: Json) -> VenueTrade:
@@ -268,6 +344,10 @@ def _text(value: Json, name: str) -> str:
     if not isinstance(found, str):
         raise UnreadableVenueData(f"{name}: a string is expected, got {str(found)[:40]!r}")
     return found
+
+
+def _optional_text(value: Json, name: str) -> str | None:
+    return None if value.get(name) is None else _text(value, name)
 
 
 def _whole(value: Json, name: str) -> int:
