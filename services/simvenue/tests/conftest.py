@@ -18,16 +18,34 @@ from tollgate_simvenue.app import Application
 from tollgate_simvenue.auth import ApiKey
 from tollgate_simvenue.settings import Settings
 
+# The samples that these tests share lie beside them; in importlib mode pytest puts no folder on the path itself.
+sys.path.insert(0, str(Path(__file__).parent))
+
 KEY = ApiKey("k" * 32, b"s" * 32)
+
+
+class Clock:
+    """The true time of an exchange: the wall clock, or a time that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.standing_us: int | None = None
+
+    def __call__(self) -> int:
+        return time.time_ns() // 1_000 if self.standing_us is None else self.standing_us
 
 
 class Client:
     """A client of the exchange that signs what it is told to sign."""
 
     def __init__(
-        self, port: int, application: Application | None = None, serving: asyncio.Task[int] | None = None
+        self,
+        port: int,
+        application: Application | None = None,
+        serving: asyncio.Task[int] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.port = port
+        self.clock = clock or Clock()
         self.application = application
         self.serving = serving
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False)
@@ -45,7 +63,7 @@ class Client:
         without: str | None = None,
     ) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        timestamp = timestamp or str(time.time_ns() // 1_000 - age_us)
+        timestamp = timestamp or str(self.clock() - age_us)
         text = f"{timestamp}\n{method}\n{target}\n".encode() + content
         headers = {
             "x-api-key": key.api_key,
@@ -54,6 +72,16 @@ class Client:
         }
         headers.pop(without or "", None)
         return await self.http.request(method, target, content=content, headers=headers)
+
+    def stop_clock(self) -> None:
+        """Let the exchange's time stand, so that no test hurries."""
+        self.clock.standing_us = self.clock()
+
+    def forward(self, milliseconds: int) -> None:
+        """Move the exchange's standing clock."""
+        assert self.clock.standing_us is not None
+        self.clock.standing_us += milliseconds * 1_000
+        self.application._floor.advance()
 
 
 @pytest.fixture
@@ -65,9 +93,10 @@ async def start(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Client]
         settings = Settings(
             ports={"simvenue": 0}, state_dir=tmp_path, simvenue={"seed": 7, "quotes_per_s": 100, **section}
         )
-        application = Application(settings, KEY)
+        clock = Clock()
+        application = Application(settings, KEY, clock)
         serving = asyncio.create_task(application.run())
-        client = Client(application.port, application, serving)
+        client = Client(application.port, application, serving, clock)
         started.append((application, serving, client))
         async with asyncio.timeout(5):
             while not await _answers(client, settings.symbols):

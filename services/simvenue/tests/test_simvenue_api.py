@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from simvenue_listening import has, read, user
 
 from tollgate_simvenue.auth import ApiKey
 
@@ -93,6 +94,11 @@ BAD_ORDERS: list[tuple[dict[str, Any], int, str, str]] = [
     ({"limit_price": "1000.001"}, 422, "PRICE_OFF_TICK", "limit_price"),
     ({"quantity": "0.0001"}, 422, "BELOW_MIN_NOTIONAL", "quantity"),
     ({"limit_price": ...}, 400, "MISSING_FIELD", "limit_price"),
+    ({"trigger_price": 5}, 400, "NUMBER_NOT_STRING", "trigger_price"),
+    ({"trigger_price": "900", "post_only": True}, 422, "CONTRADICTION", "trigger_price"),
+    ({"good_until_us": "5"}, 400, "INVALID_FIELD", "good_until_us"),
+    ({"good_until_us": 0}, 400, "INVALID_FIELD", "good_until_us"),
+    ({"good_until_us": 5}, 422, "GOOD_UNTIL_PASSED", "good_until_us"),
     ({"order_type": "MARKET", "limit_price": None}, 422, "CONTRADICTION", "time_in_force"),
     ({"time_in_force": "FOK", "post_only": True}, 422, "CONTRADICTION", "post_only"),
 ]
@@ -199,6 +205,9 @@ async def test_too_many_orders_a_second_are_refused(start: Start, order: Build) 
         ("GET", "/api/v1/book/BTC-USDT?levels=-1", 400, "INVALID_FIELD"),
         ("GET", "/api/v1/fills?since=x", 400, "INVALID_FIELD"),
         ("GET", ORDERS, 400, "MISSING_FIELD"),
+        ("GET", f"{ORDERS}?since_us=x", 400, "INVALID_FIELD"),
+        ("GET", f"{ORDERS}/by-venue-id/never", 404, "UNKNOWN_ORDER"),
+        ("GET", "/api/v1/movements?since=x", 400, "INVALID_FIELD"),
         ("DELETE", f"{ORDERS}/never", 404, "UNKNOWN_ORDER"),
     ],
 )
@@ -220,3 +229,75 @@ async def test_a_request_that_breaks_off_places_nothing(start: Start, order: Bui
     writer.close()
     await reader.read()
     assert (await client.call("GET", f"{ORDERS}/tg-1")).status_code == 404
+
+
+async def test_a_stop_waits_and_an_order_ends_at_its_time(start: Start, order: Build) -> None:
+    client = await start()
+    stop = order(side="BUY", limit_price="2000", trigger_price="9000", client_order_id="stop")
+    placed = (await client.call("POST", ORDERS, stop)).json()
+    assert (placed["status"], placed["trigger_price"], placed["triggered"]) == ("OPEN", "9000", False)
+    client.stop_clock()
+    until_us = client.clock() + 1_000
+    timed = (await client.call("POST", ORDERS, order(good_until_us=until_us))).json()
+    assert (timed["good_until_us"], timed["trigger_price"]) == (until_us, None)
+    client.forward(1)
+    ended = (await client.call("GET", f"{ORDERS}/tg-1")).json()
+    assert (ended["status"], ended["reason"]) == ("EXPIRED", "GOOD_UNTIL")
+
+
+async def test_an_order_that_ends_by_itself_does_so_without_being_asked_after(start: Start, order: Build) -> None:
+    client = await start()
+    until_us = client.clock() + 150_000
+    await client.call("POST", ORDERS, order(good_until_us=until_us))
+    async with asyncio.timeout(5):
+        while (await client.call("GET", f"{ORDERS}/tg-1")).json()["status"] == "OPEN":
+            await asyncio.sleep(0.01)
+    assert (await client.call("GET", f"{ORDERS}/tg-1")).json()["venue_ts_us"] >= until_us
+
+
+async def test_recent_orders_are_those_that_changed_since_with_their_trades(start: Start, order: Build) -> None:
+    client = await start()
+    filled = (
+        await client.call("POST", ORDERS, order(client_order_id="f", limit_price="9000", time_in_force="IOC"))
+    ).json()
+    rested = (await client.call("POST", ORDERS, order())).json()
+    recent = (await client.call("GET", f"{ORDERS}?since_us={filled['venue_ts_us']}")).json()
+    assert (recent["orders"], recent["complete"]) == ([filled, rested], True)
+    later = (await client.call("GET", f"{ORDERS}?since_us={rested['venue_ts_us'] + 1}")).json()
+    assert (later["orders"], later["complete"]) == ([], True)
+
+
+async def test_an_order_is_asked_after_and_cancelled_by_the_exchanges_own_id(start: Start, order: Build) -> None:
+    client = await start()
+    placed = (await client.call("POST", ORDERS, order())).json()
+    target = f"{ORDERS}/by-venue-id/{placed['venue_order_id']}"
+    assert (await client.call("GET", target)).json() == placed
+    assert (await client.call("DELETE", target)).json()["status"] == "CANCELLED"
+
+
+async def test_a_bust_is_a_frame_and_a_row_and_movements_are_listed(start: Start, order: Build) -> None:
+    client = await start()
+    stream = await user(client)
+    taking = order(limit_price="9000", time_in_force="IOC")
+    filled = (await client.call("POST", ORDERS, taking)).json()
+    trade = filled["trades"][0]
+    bust = (await client.call("POST", "/sim/v1/busts", {"trade_id": trade["trade_id"]})).json()
+    assert (bust["busts"], bust["client_order_id"], bust["side"]) == (trade["trade_id"], "tg-1", "BUY")
+    (frame,) = [frame for frame in await read(stream, has("bust")) if frame["type"] == "bust"]
+    assert {name: frame[name] for name in ("trade_id", "client_order_id", "symbol")} == {
+        "trade_id": trade["trade_id"],
+        "client_order_id": "tg-1",
+        "symbol": "ETH-USDT",
+    }
+    rows = (await client.call("GET", "/api/v1/fills?since=0")).json()["fills"]
+    assert rows[-1] == bust
+    after = (await client.call("GET", f"{ORDERS}/tg-1")).json()
+    assert (after["status"], trade in after["trades"]) == ("FILLED", False)
+    moved = (
+        await client.call("POST", "/sim/v1/movements", {"type": "FUNDING", "currency": "USDT", "amount": "-1.5"})
+    ).json()
+    listed = (await client.call("GET", "/api/v1/movements?since=0")).json()["movements"]
+    assert listed == [moved]
+    assert (moved["movement_sequence"], moved["type"], moved["amount"], moved["symbol"]) == (1, "FUNDING", "-1.5", None)
+    assert (await client.call("GET", "/api/v1/movements?since=1")).json()["movements"] == []
+    await stream.close()

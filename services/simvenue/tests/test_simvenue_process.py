@@ -123,7 +123,7 @@ async def test_a_file_of_another_layout_is_refused(launch: Launch, tmp_path: Pat
         database.execute("PRAGMA user_version=99")
     process = await launch()
     assert process.process.returncode == 78
-    assert "layout 99, 1 is expected" in "".join(process.said)
+    assert "layout 99, 2 is expected" in "".join(process.said)
 
 
 @pytest.mark.parametrize(

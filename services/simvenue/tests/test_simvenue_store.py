@@ -5,42 +5,21 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from simvenue_samples import OPENING, open_floor
+
+from tollgate_contracts.reconciliation import MovementType
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_simvenue.app import EXIT_RESTART
-from tollgate_simvenue.core.account import Account
-from tollgate_simvenue.core.exchange import FINAL_ORDERS_KEPT, Exchange
-from tollgate_simvenue.core.market import BookSnapshot
-from tollgate_simvenue.core.model import Order, OrderReason, OrderRequest, Refusal
-from tollgate_simvenue.core.units import ATOMS_PER_UNIT, UNITS
-from tollgate_simvenue.floor import Floor, MarketStatus
-from tollgate_simvenue.hub import Hub
-from tollgate_simvenue.settings import SimvenueSection
-from tollgate_simvenue.store import Store
+from tollgate_simvenue.core.flavours import MANNERS, VenueLike
+from tollgate_simvenue.core.model import Bust, Fill, Order, OrderReason, OrderRequest, Refusal, Refused
+from tollgate_simvenue.core.registry import FINAL_ORDERS_KEPT
+from tollgate_simvenue.core.units import UNITS
+from tollgate_simvenue.floor import Floor
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "simulated-venue.md"
-OPENING = {"USDT": 10**9 * UNITS * ATOMS_PER_UNIT}
 
 
-def open_floor(path: Path) -> Floor:
-    section = SimvenueSection()
-    store = Store(path)
-    restored = store.open(OPENING, 1)
-    exchange = Exchange(
-        [section.instruments[0].instrument()],
-        Account(restored.balances),
-        section.fees(),
-        candle_interval_us=60_000_000,
-        session=restored.session,
-        opened_us=1,
-        known_ids=restored.known_ids,
-        fill_sequence=restored.fill_sequence,
-    )
-    floor = Floor(exchange, store, Hub(), restored.session, MarketStatus("a test"))
-    floor.move("BTC-USDT", BookSnapshot(((100 * UNITS, 10**6 * UNITS),), ((101 * UNITS, 10**6 * UNITS),)))
-    return floor
-
-
-def place(floor: Floor, client_order_id: str, price: int = 101) -> Order:
+def place(floor: Floor, client_order_id: str, price: int = 101, **changes: Any) -> Order:
     request = OrderRequest(
         client_order_id=client_order_id,
         symbol="BTC-USDT",
@@ -51,6 +30,7 @@ def place(floor: Floor, client_order_id: str, price: int = 101) -> Order:
         time_in_force=TimeInForce.GTC,
         post_only=False,
         received_us=5,
+        **changes,
     )
     order = floor.place(request)
     assert isinstance(order, Order)
@@ -82,6 +62,58 @@ def test_each_start_has_its_own_number_and_goes_on_from_the_last(tmp_path: Path)
     assert (later.venue_order_id, later.fills[0].fill_sequence) == ("2-1", 2)
     fee = 2 * filled.fills[0].fee
     assert again.exchange.account.free["USDT"] == OPENING["USDT"] - 2 * 101 * UNITS * UNITS - fee
+
+
+def test_busts_movements_and_stops_outlive_a_restart(tmp_path: Path) -> None:
+    """A trade that was taken back is listed twice, once as made and once as undone, and counts no more."""
+    floor = open_floor(tmp_path / "venue.sqlite")
+    filled, kept = place(floor, "filled"), place(floor, "kept")
+    stop = place(floor, "stop", trigger_price=105 * UNITS, good_until_us=10**15 + 5)
+    bust = floor.bust(filled.fills[0].trade_id)
+    moved = floor.move_money(MovementType.DUST, "USDT", -7, "BTC-USDT")
+    assert isinstance(bust, Bust)
+    before = floor.fills_since(0, 10)
+    assert [type(row) for row in before] == [Fill, Fill, Bust]
+    floor._store.close()
+    again = open_floor(tmp_path / "venue.sqlite")
+    assert again.fills_since(0, 10) == before
+    assert again.fills_since(2, 10) == [bust]
+    assert again.movements_since(0, 10) == [moved]
+    assert again.movements_since(1, 10) == []
+    assert (again.order("filled"), again.order("kept")) == (filled, kept)
+    restored = again.order("stop")
+    assert restored is not None
+    assert (restored.request, restored.reason) == (stop.request, OrderReason.VENUE_RESTARTED)
+    assert isinstance(again.bust(filled.fills[0].trade_id if filled.fills else bust.trade_id), Refused)
+    later = again.bust(kept.fills[0].trade_id)
+    assert isinstance(later, Bust)
+    assert later.fill_sequence == 4
+    assert again.exchange.account.free == {"USDT": OPENING["USDT"] - 7, "BTC": 0}
+
+
+def test_recent_orders_come_from_memory_or_from_the_file_and_are_the_same(tmp_path: Path) -> None:
+    floor = open_floor(tmp_path / "venue.sqlite")
+    first = place(floor, "first")
+    for number in range(3):
+        place(floor, f"o{number}")
+    since_us = first.updated_us
+    assert since_us >= floor.exchange.remembers_from_us
+    whole, complete = floor.orders_since(since_us, 10)
+    assert (len(whole), complete) == (4, True)
+    assert floor.orders_since(since_us, 3) == (whole[:3], False)
+    floor._store.close()
+    again = open_floor(tmp_path / "venue.sqlite", opened_us=since_us + 10**9)
+    assert since_us < again.exchange.remembers_from_us
+    assert again.orders_since(since_us, 10) == (whole, True)
+    assert again.orders_since(since_us, 3) == (whole[:3], False)
+
+
+def test_a_venue_that_answers_used_ids_does_so_after_a_restart_too(tmp_path: Path) -> None:
+    floor = open_floor(tmp_path / "venue.sqlite")
+    first = place(floor, "first")
+    floor._store.close()
+    again = open_floor(tmp_path / "venue.sqlite", manners=MANNERS[VenueLike.COINBASE])
+    assert place(again, "first") == first
 
 
 async def test_an_exchange_that_cannot_store_ends_and_the_client_is_not_told_that_all_is_well(

@@ -1,6 +1,5 @@
 """The WebSocket side over a real connection."""
 
-import asyncio
 import json
 import socket
 import time
@@ -9,41 +8,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from simvenue_listening import authentication, has, market, read
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tollgate_simvenue import streams
-from tollgate_simvenue.auth import sign
 from tollgate_simvenue.hub import Connection
 
 Start = Callable[..., Awaitable[Any]]
 Build = Callable[..., dict[str, Any]]
-
-
-async def read(stream: ClientConnection, enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-    """Return frames until there are enough."""
-    frames: list[dict[str, Any]] = []
-    async with asyncio.timeout(5):
-        while not enough(frames):
-            frames += json.loads(await stream.recv())
-    return frames
-
-
-def has(*kinds: str) -> Callable[[list[dict[str, Any]]], bool]:
-    return lambda frames: {frame["type"] for frame in frames}.issuperset(kinds)
-
-
-async def market(client: Any, *symbols: str) -> ClientConnection:
-    stream = await connect(f"ws://127.0.0.1:{client.port}/ws/market")
-    await stream.send(json.dumps({"type": "subscribe", "symbols": list(symbols)}))
-    return stream
-
-
-def authentication(client: Any, **changes: str) -> str:
-    timestamp = str(time.time_ns() // 1_000)
-    signature = sign(b"s" * 32, timestamp, "GET", "/ws/user", b"")
-    fields = {"api_key": "k" * 32, "timestamp_us": timestamp, "signature": signature, **changes}
-    return json.dumps({"type": "auth", **fields})
 
 
 async def test_the_market_stream_starts_with_metadata_and_books_and_numbers_every_frame(start: Start) -> None:
@@ -147,7 +120,7 @@ async def test_a_consumer_that_does_not_read_is_disconnected_and_others_are_not(
     hub = client.application._floor.hub
     heard = 0
     for _ in range(400):
-        hub.publish_to_all(f'"type":"long","text":"{"x" * 50_000}"}}')
+        hub.say_to_markets(f'"type":"long","text":"{"x" * 50_000}"}}')
         heard += len(await read(reading, bool))
     assert heard > 400
     with pytest.raises(ConnectionClosed):

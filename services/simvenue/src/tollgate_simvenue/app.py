@@ -6,23 +6,27 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import uvicorn
 import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tollgate_contracts.money import install_exact_context
+from tollgate_simvenue.answers import TRANSPORT
 from tollgate_simvenue.api import create_app
 from tollgate_simvenue.auth import ApiKey
+from tollgate_simvenue.control import Control
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
-from tollgate_simvenue.drive import drive_clock, drive_generator, drive_recording
-from tollgate_simvenue.floor import Floor, MarketStatus, now_us
+from tollgate_simvenue.core.flavours import MANNERS
+from tollgate_simvenue.drive import drive_clock, drive_generator, drive_recording, drive_timers
+from tollgate_simvenue.floor import Floor, MarketStatus, wall_us
 from tollgate_simvenue.hub import Hub
 from tollgate_simvenue.logs import configure_logs
 from tollgate_simvenue.market import formats
@@ -59,18 +63,29 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Protocol(HttpToolsProtocol):
+    """Uvicorn's, which also shows a request its own connection, so that a fault can end it without an answer."""
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
+
+
 class Application:
     """The exchange, listening from its construction on and serving while ``run`` runs."""
 
-    def __init__(self, settings: Settings, key: ApiKey) -> None:
+    def __init__(self, settings: Settings, key: ApiKey, clock: Callable[[], int] = wall_us) -> None:
         section = settings.simvenue
+        self._clock = clock
         self._section = section
         self._recording = _open_recording(section)
         self._listener = _listen(settings.http_host, settings.ports.simvenue)
         self.port: int = self._listener.getsockname()[1]
         self._store = Store(settings.state_dir / "simvenue.sqlite")
         self._floor, self._status = self._build_floor()
-        app = create_app(self._floor, key, section.orders_per_s_max)
+        self._control = Control(self._floor, key, section.faults)
+        app = create_app(self._floor, key, section.orders_per_s_max, self._control)
         self._server = _Server(
             uvicorn.Config(
                 app,
@@ -79,6 +94,7 @@ class Application:
                 server_header=False,
                 date_header=False,
                 loop="none",
+                http=_Protocol,
                 ws_per_message_deflate=False,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=_GRACE_S,
@@ -87,6 +103,7 @@ class Application:
 
     async def run(self) -> int:
         """Serve until ``stop``; return the exit code."""
+        self._control.begin()
         moving = [asyncio.create_task(part) for part in self._parts()]
         serving = asyncio.create_task(self._server.serve([self._listener]))
         failed = asyncio.create_task(self._floor.failed.wait())
@@ -120,7 +137,7 @@ class Application:
 
     def _build_floor(self) -> tuple[Floor, MarketStatus]:
         section = self._section
-        ts_us = now_us()
+        ts_us = self._clock()
         restored = self._store.open(section.opening_atoms(), ts_us)
         if restored.cancelled:
             _log.warning("simvenue.orders_cancelled", orders=restored.cancelled, why="the venue was restarted")
@@ -133,10 +150,12 @@ class Application:
             opened_us=ts_us,
             known_ids=restored.known_ids,
             fill_sequence=restored.fill_sequence,
+            movement_sequence=restored.movement_sequence,
+            manners=MANNERS[section.venue_like],
         )
         source = "generator" if section.recording is None else f"recording:{section.recording.name}"
         status = MarketStatus(source)
-        return Floor(exchange, self._store, Hub(), restored.session, status), status
+        return Floor(exchange, self._store, Hub(), restored.session, status, self._clock), status
 
     def _parts(self) -> list[Coroutine[Any, Any, None]]:
         section = self._section
@@ -145,7 +164,7 @@ class Application:
             for instrument in self._floor.exchange.instruments()
             if self._recording is None or instrument.symbol != section.recording_symbol
         ]
-        parts = [drive_clock(self._floor), _checkpoint(self._store)]
+        parts = [drive_clock(self._floor), drive_timers(self._floor), _checkpoint(self._store)]
         if generated:
             events = generate(
                 generated, section.start_prices(), section.generator_rules(), section.seed, section.quotes_per_s

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 
 from tollgate_simvenue.core.market import MarketEvent
-from tollgate_simvenue.floor import Floor, MarketStatus, now_us
+from tollgate_simvenue.floor import Floor, MarketStatus
 from tollgate_simvenue.hub import QUEUE_FRAMES_MAX
 from tollgate_simvenue.market.recording import Recorded
-from tollgate_simvenue.wire import heartbeat_frame
 
 HEARTBEAT_S = 1.0
 # After a pause longer than this (a suspended machine) the generator goes on from now instead of making up for it.
@@ -18,6 +18,7 @@ _BEHIND_S_MAX = 1.0
 _EVENTS_AT_ONCE = 100
 _BACKLOG_MAX = QUEUE_FRAMES_MAX // 2
 _US = 1_000_000
+_WAIT_S_MIN = 0.001
 
 
 async def drive_generator(
@@ -73,4 +74,16 @@ async def drive_clock(floor: Floor) -> None:
         due += HEARTBEAT_S
         await asyncio.sleep(max(due - time.monotonic(), 0))
         floor.tick()
-        floor.hub.publish_to_all(heartbeat_frame(now_us()))
+
+
+async def drive_timers(floor: Floor) -> None:
+    """Do what the clock makes due, when it is due, for ever."""
+    while True:
+        floor.rescheduled.clear()
+        floor.advance()
+        wait_us = floor.next_wait_us()
+        # The loop's clock and the venue's may differ by a little: what is due at once waits for the next millisecond.
+        wait_s = None if wait_us is None else max(wait_us / _US, _WAIT_S_MIN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await floor.rescheduled.wait()

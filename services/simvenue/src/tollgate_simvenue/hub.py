@@ -5,6 +5,7 @@ leaves together, so that a consumer that is a little slow becomes cheaper to ser
 """
 
 import asyncio
+from collections.abc import Iterable
 
 from tollgate_simvenue.core.model import Event
 from tollgate_simvenue.wire import event_frame
@@ -23,6 +24,8 @@ class Connection:
         self._queue_frames_max = queue_frames_max
         self.overflowed = asyncio.Event()
         """Set when a frame had no room: the consumer is too slow, and has missed something."""
+        self.dismissed = asyncio.Event()
+        """Set when the exchange ends the connection."""
 
     @property
     def backlog(self) -> int:
@@ -37,6 +40,10 @@ class Connection:
         self._sequence += 1
         self._waiting.append(f'{{"sequence":{self._sequence},{rest_of_frame}')
         self._ready.set()
+
+    def skip(self) -> None:
+        """Use up a number without a frame."""
+        self._sequence += 1
 
     async def take(self) -> str:
         """Wait for frames and return them all as one message."""
@@ -78,16 +85,34 @@ class Hub:
         if not self._markets and not self._users:
             return
         for event in events:
-            symbol, frame = event_frame(event)
-            if symbol is None:
-                for connection in self._users:
-                    connection.offer(frame)
-            else:
-                for connection, symbols in self._markets.items():
-                    if symbol in symbols:
-                        connection.offer(frame)
+            self.say(*event_frame(event))
 
-    def publish_to_all(self, frame: str) -> None:
-        """Offer one frame, such as a heartbeat, to every connection."""
-        for connection in (*self._markets, *self._users):
+    def say(self, symbol: str | None, frame: str) -> None:
+        """Offer a frame of a market to who follows it, or one of the account to its owner where there is no symbol."""
+        for connection in self._concerned(symbol):
             connection.offer(frame)
+
+    def skip(self, symbol: str | None) -> None:
+        """Use up the number of such a frame, and do not send it."""
+        for connection in self._concerned(symbol):
+            connection.skip()
+
+    def say_to_markets(self, frame: str) -> None:
+        """Offer one frame, such as a heartbeat, to everyone who follows a market."""
+        for connection in self._markets:
+            connection.offer(frame)
+
+    def say_to_users(self, frame: str) -> None:
+        """Offer one frame to every connection of the account's owner."""
+        for connection in self._users:
+            connection.offer(frame)
+
+    def dismiss_all(self) -> None:
+        """End every connection."""
+        for connection in (*self._markets, *self._users):
+            connection.dismissed.set()
+
+    def _concerned(self, symbol: str | None) -> Iterable[Connection]:
+        if symbol is None:
+            return self._users
+        return [connection for connection, symbols in self._markets.items() if symbol in symbols]

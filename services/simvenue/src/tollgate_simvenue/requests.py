@@ -5,6 +5,8 @@ import re
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from starlette.requests import Request
+
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_simvenue.core.model import OrderRequest, Refusal, Refused
 from tollgate_simvenue.core.units import UNITS, NotPlainError, TooPreciseError, parse_units
@@ -13,9 +15,10 @@ from tollgate_simvenue.core.units import UNITS, NotPlainError, TooPreciseError, 
 BODY_BYTES_MAX = 4_096
 # The store counts in 64 bits.
 _UNITS_MAX = 10**10 * UNITS
+_TIME_US_MAX = 10**16
 _CLIENT_ORDER_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _REQUIRED = ("client_order_id", "symbol", "side", "order_type", "quantity", "time_in_force")
-_OPTIONAL = frozenset({"limit_price", "post_only"})
+_OPTIONAL = frozenset({"limit_price", "post_only", "trigger_price", "good_until_us"})
 _KNOWN = _OPTIONAL.union(_REQUIRED)
 
 E = TypeVar("E", bound=StrEnum)
@@ -27,6 +30,26 @@ class RefusedRequest(Exception):
     def __init__(self, code: Refusal, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.refused = Refused(code, message, field)
+
+
+async def read_body(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """Return the body; raises ``RefusedRequest`` as soon as it is known to be too large."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > bytes_max:
+            raise RefusedRequest(Refusal.BODY_TOO_LARGE, f"the body has more than {bytes_max} bytes")
+    return body
+
+
+def whole(request: Request, name: str, default: int, most: int) -> int:
+    """Return a whole number of the query; raises ``RefusedRequest``."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and int(text) <= most):
+        raise RefusedRequest(Refusal.INVALID_FIELD, f"{name} is a whole number from 0 to {most}", name)
+    return int(text)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -50,7 +73,7 @@ def parse_order(body: bytes, received_us: int) -> OrderRequest:
         if name not in _KNOWN:
             shown = name[:40]
             raise RefusedRequest(Refusal.UNKNOWN_FIELD, f"{shown} is not a field of an order", shown)
-    limit_price = value.get("limit_price")
+    limit_price, trigger_price = value.get("limit_price"), value.get("trigger_price")
     post_only = value.get("post_only", False)
     if not isinstance(post_only, bool):
         raise RefusedRequest(Refusal.INVALID_FIELD, "post_only is true or false", "post_only")
@@ -64,6 +87,8 @@ def parse_order(body: bytes, received_us: int) -> OrderRequest:
         time_in_force=_member(TimeInForce, value, "time_in_force"),
         post_only=post_only,
         received_us=received_us,
+        trigger_price=None if trigger_price is None else _positive(value, "trigger_price"),
+        good_until_us=_time(value.get("good_until_us"), "good_until_us"),
     )
 
 
@@ -73,6 +98,12 @@ def _client_order_id(value: Any) -> str:
             Refusal.INVALID_FIELD, "client_order_id is 1 to 64 letters, digits, - or _", "client_order_id"
         )
     return value
+
+
+def _time(value: Any, name: str) -> int | None:
+    if value is None or (type(value) is int and 0 < value < _TIME_US_MAX):
+        return value
+    raise RefusedRequest(Refusal.INVALID_FIELD, f"{name} is a whole number of microseconds since 1970", name)
 
 
 def _text(value: dict[str, Any], name: str) -> str:

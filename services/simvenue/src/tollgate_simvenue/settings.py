@@ -11,30 +11,28 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tollgate_contracts.envelope import Currency, Symbol, TimeUs
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.money import Amount, NonNegative, Price, Quantity, is_multiple, plain
 from tollgate_simvenue.auth import ApiKey
+from tollgate_simvenue.core.flavours import VenueLike
 from tollgate_simvenue.core.model import Fees, Instrument
 from tollgate_simvenue.core.units import FEE_RATE_PER_BPS, UNIT_PLACES, parse_atoms, parse_units
+from tollgate_simvenue.fault_settings import FaultsSection
 from tollgate_simvenue.market.generator import GeneratorRules
+from tollgate_simvenue.section import Section
 
 EXIT_BAD_CONFIGURATION = 78
 _SECRET_LENGTH_MIN = 32
+_OPENING_BALANCES = {"USDT": Decimal(100_000)}
 _SMALLEST_UNIT = Decimal(1).scaleb(-UNIT_PLACES)
 
 
 class BadConfiguration(Exception):
     """The configuration cannot be used; the text names every field, its value, and what was expected."""
-
-
-class Section(BaseModel):
-    """A part of the file; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InstrumentLine(Section):
@@ -132,7 +130,7 @@ class SimvenueSection(Section):
     """1 plays a recording as fast as it was recorded, 10 ten times as fast, 0 as fast as possible."""
     recording_waits: bool = True
     """Start the recording with the first market subscriber, so that nobody misses its beginning."""
-    opening_balances: dict[Currency, NonNegative] = {"USDT": Decimal(100_000)}
+    opening_balances: dict[Currency, NonNegative] = _OPENING_BALANCES
     """By currency; used once, for a new state directory."""
     maker_fee_bps: Amount = Decimal(10)
     """Of the trade's notional; below zero is a rebate."""
@@ -142,6 +140,9 @@ class SimvenueSection(Section):
     """Length of a candle, by the wall clock."""
     orders_per_s_max: Annotated[int, Field(ge=1)] = 1_000
     """Private requests beyond this are answered with 429."""
+    venue_like: VenueLike = VenueLike.TOLLGATE
+    """Whose manners it has: what becomes of a used client order id, who can be asked after, when a cancel is over."""
+    faults: FaultsSection = FaultsSection()
     instruments: Annotated[tuple[InstrumentLine, ...], Field(min_length=1, max_length=64)] = (
         _line("BTC-USDT", "0.01", "0.00001", "60000"),
         _line("ETH-USDT", "0.01", "0.0001", "3000"),

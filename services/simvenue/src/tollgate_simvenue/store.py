@@ -1,4 +1,4 @@
-"""What the exchange must still know after a restart: balances, orders and fills, in one SQLite file.
+"""What the exchange must still know after a restart: balances, orders, fills, busts and movements, in one SQLite file.
 
 The law of this module: what an answer or a frame says is in the file before it is said, so that a killed process
 takes nothing back. The file is not forced to disk with each order (``synchronous=NORMAL``): it outlives the
@@ -11,38 +11,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tollgate_contracts.execution import Liquidity
-from tollgate_contracts.strategy import OrderType, Side, TimeInForce
+from tollgate_simvenue import rows
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.model import (
+    Bust,
     Event,
     Fill,
+    MoneyMoved,
+    Movement,
     Order,
+    OrderBusted,
     OrderChanged,
     OrderFilled,
     OrderReason,
-    OrderRequest,
     OrderStatus,
 )
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE venue (id INTEGER PRIMARY KEY CHECK (id = 1), session INTEGER NOT NULL, balances TEXT NOT NULL);
-CREATE TABLE orders (
-    client_order_id TEXT PRIMARY KEY, venue_order_id TEXT NOT NULL UNIQUE, symbol TEXT NOT NULL,
-    side TEXT NOT NULL, order_type TEXT NOT NULL, quantity INTEGER NOT NULL, limit_price INTEGER,
-    time_in_force TEXT NOT NULL, post_only INTEGER NOT NULL, received_us INTEGER NOT NULL,
-    status TEXT NOT NULL, reason TEXT, cumulative_quantity INTEGER NOT NULL, cumulative_quote TEXT NOT NULL,
-    updated_us INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE fills (
-    fill_sequence INTEGER PRIMARY KEY, trade_id TEXT NOT NULL, client_order_id TEXT NOT NULL,
-    symbol TEXT NOT NULL, side TEXT NOT NULL, price INTEGER NOT NULL, quantity INTEGER NOT NULL,
-    fee TEXT NOT NULL, fee_currency TEXT NOT NULL, liquidity TEXT NOT NULL,
-    cumulative_quantity INTEGER NOT NULL, venue_ts_us INTEGER NOT NULL);
-CREATE INDEX fills_of_order ON fills (client_order_id, fill_sequence);
-"""
-_PUT_ORDER = "INSERT OR REPLACE INTO orders VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_PUT_FILL = "INSERT INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+SCHEMA_VERSION = 2
+_STANDING = " AND trade_id NOT IN (SELECT trade_id FROM busts)"
 
 
 class StoreError(Exception):
@@ -59,6 +45,7 @@ class Restored:
     """In atoms, all free: no order is open after a restart."""
     known_ids: frozenset[str]
     fill_sequence: int
+    movement_sequence: int
     cancelled: int
     """How many orders were open and are cancelled now."""
 
@@ -79,7 +66,7 @@ class Store:
         """Make or take up the file: number this start, and cancel what was open; raises ``StoreError``."""
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            self._database.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+            self._database.executescript(f"BEGIN;{rows.SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
         elif version != SCHEMA_VERSION:
             raise StoreError(
                 f"{self._path} has layout {version}, {SCHEMA_VERSION} is expected: move the file away to start anew"
@@ -94,46 +81,71 @@ class Store:
         self._put_venue(session + 1, Account(balances))
         self._database.execute("COMMIT")
         known_ids = frozenset(name for (name,) in self._database.execute("SELECT client_order_id FROM orders"))
-        (fill_sequence,) = self._database.execute("SELECT coalesce(max(fill_sequence), 0) FROM fills").fetchone()
-        return Restored(session + 1, balances, known_ids, fill_sequence, cancelled)
+        fill_sequence = max(self._newest("fill_sequence", "fills"), self._newest("fill_sequence", "busts"))
+        movement_sequence = self._newest("movement_sequence", "movements")
+        return Restored(session + 1, balances, known_ids, fill_sequence, movement_sequence, cancelled)
 
     def save(self, session: int, account: Account, events: Iterable[Event]) -> None:
-        """Store what events say of orders and fills, and the balances after them, all or nothing."""
+        """Store what events say of the account, and the balances after them, all or nothing."""
         orders: dict[str, Order] = {}
-        fills: list[Fill] = []
+        news: list[tuple[str, rows.Row]] = []
         for event in events:
-            if isinstance(event, OrderChanged):
-                orders[event.order.request.client_order_id] = event.order
-            elif isinstance(event, OrderFilled):
-                fills.append(event.fill)
-        if not orders and not fills:
+            match event:
+                case OrderChanged(order=order):
+                    orders[order.venue_order_id] = order
+                case OrderFilled(fill=fill):
+                    news.append((rows.PUT_FILL, rows.fill_row(fill)))
+                case OrderBusted(bust=bust):
+                    news.append((rows.PUT_BUST, rows.bust_row(bust)))
+                case MoneyMoved(movement):
+                    news.append((rows.PUT_MOVEMENT, rows.movement_row(movement)))
+        if not orders and not news:
             return
         self._database.execute("BEGIN IMMEDIATE")
         for order in orders.values():
-            self._database.execute(_PUT_ORDER, _order_row(order))
-        for fill in fills:
-            self._database.execute(_PUT_FILL, _fill_row(fill))
+            self._database.execute(rows.PUT_ORDER, rows.order_row(order))
+        for statement, row in news:
+            self._database.execute(statement, row)
         self._put_venue(session, account)
         self._database.execute("COMMIT")
 
     def order(self, client_order_id: str) -> Order | None:
-        """Return an order with its fills, however old."""
-        row = self._database.execute("SELECT * FROM orders WHERE client_order_id=?", (client_order_id,)).fetchone()
-        if row is None:
-            return None
-        order = _order(row)
-        fills = self._database.execute(
-            "SELECT * FROM fills WHERE client_order_id=? ORDER BY fill_sequence", (client_order_id,)
-        )
-        order.fills.extend(_fill(row) for row in fills)
-        return order
+        """Return an order with its fills, however old; the newest where several have the id."""
+        # Ids of one start have no order as text, so the row says which came last.
+        return self._order("client_order_id=? ORDER BY received_us DESC, updated_us DESC", client_order_id)
 
-    def fills_since(self, fill_sequence: int, limit: int) -> list[Fill]:
-        """Return at most ``limit`` fills after ``fill_sequence``, oldest first."""
-        rows = self._database.execute(
-            "SELECT * FROM fills WHERE fill_sequence>? ORDER BY fill_sequence LIMIT ?", (fill_sequence, limit)
+    def order_of_venue_id(self, venue_order_id: str) -> Order | None:
+        """Return an order with its fills by the exchange's own id, however old."""
+        return self._order("venue_order_id=?", venue_order_id)
+
+    def order_of_trade(self, trade_id: str) -> Order | None:
+        """Return the order that a trade filled; it looks at every fill."""
+        found = self._database.execute("SELECT venue_order_id FROM fills WHERE trade_id=?", (trade_id,)).fetchone()
+        return None if found is None else self.order_of_venue_id(found[0])
+
+    def orders_since(self, since_us: int, limit: int) -> list[Order]:
+        """Return at most ``limit`` orders that changed at or after ``since_us``, oldest first; it reads them all."""
+        found = self._database.execute(
+            "SELECT * FROM orders WHERE updated_us>=? ORDER BY updated_us LIMIT ?", (since_us, limit)
+        ).fetchall()
+        return [self._with_fills(rows.order_of(row)) for row in found]
+
+    def fills_since(self, fill_sequence: int, limit: int) -> list[Fill | Bust]:
+        """Return at most ``limit`` fills and busts after ``fill_sequence``, oldest first."""
+        where = "WHERE fill_sequence>? ORDER BY fill_sequence LIMIT ?"
+        fills = self._database.execute(f"SELECT * FROM fills {where}", (fill_sequence, limit))  # noqa: S608 - a constant
+        found: list[Fill | Bust] = [rows.fill_of(row) for row in fills]
+        busts = self._database.execute(f"SELECT * FROM busts {where}", (fill_sequence, limit))  # noqa: S608 - a constant
+        found += [rows.bust_of(row) for row in busts]
+        return sorted(found, key=lambda each: each.fill_sequence)[:limit]
+
+    def movements_since(self, movement_sequence: int, limit: int) -> list[Movement]:
+        """Return at most ``limit`` movements after ``movement_sequence``, oldest first."""
+        found = self._database.execute(
+            "SELECT * FROM movements WHERE movement_sequence>? ORDER BY movement_sequence LIMIT ?",
+            (movement_sequence, limit),
         )
-        return [_fill(row) for row in rows]
+        return [rows.movement_of(row) for row in found]
 
     def checkpoint(self) -> None:
         """Move the log into the file; for a thread of its own, because it waits for the disk."""
@@ -147,6 +159,23 @@ class Store:
         """Close the file."""
         self._database.close()
 
+    def _order(self, where: str, value: str) -> Order | None:
+        row = self._database.execute(f"SELECT * FROM orders WHERE {where}", (value,)).fetchone()  # noqa: S608 - a constant
+        return None if row is None else self._with_fills(rows.order_of(row))
+
+    def _with_fills(self, order: Order) -> Order:
+        """Add the trades that stand."""
+        found = self._database.execute(
+            f"SELECT * FROM fills WHERE venue_order_id=?{_STANDING} ORDER BY fill_sequence",  # noqa: S608 - a constant
+            (order.venue_order_id,),
+        )
+        order.fills.extend(rows.fill_of(row) for row in found)
+        return order
+
+    def _newest(self, column: str, table: str) -> int:
+        (newest,) = self._database.execute(f"SELECT coalesce(max({column}), 0) FROM {table}").fetchone()  # noqa: S608 - constants
+        return int(newest)
+
     def _put_venue(self, session: int, account: Account) -> None:
         balances = {name: [str(account.free[name]), str(account.locked[name])] for name in account.currencies()}
         self._database.execute("INSERT OR REPLACE INTO venue VALUES (1, ?, ?)", (session, json.dumps(balances)))
@@ -154,74 +183,3 @@ class Store:
 
 def _all_free(text: str) -> dict[str, int]:
     return {currency: int(free) + int(locked) for currency, (free, locked) in json.loads(text).items()}
-
-
-def _order_row(order: Order) -> tuple[str | int | None, ...]:
-    request = order.request
-    return (
-        request.client_order_id,
-        order.venue_order_id,
-        request.symbol,
-        request.side,
-        request.order_type,
-        request.quantity,
-        request.limit_price,
-        request.time_in_force,
-        request.post_only,
-        request.received_us,
-        order.status,
-        order.reason,
-        order.cumulative_quantity,
-        str(order.cumulative_quote),
-        order.updated_us,
-    )
-
-
-def _order(
-    row: tuple[str, str, str, str, str, int, int | None, str, int, int, str, str | None, int, str, int],
-) -> Order:
-    request = OrderRequest(
-        client_order_id=row[0],
-        symbol=row[2],
-        side=Side(row[3]),
-        order_type=OrderType(row[4]),
-        quantity=row[5],
-        limit_price=row[6],
-        time_in_force=TimeInForce(row[7]),
-        post_only=bool(row[8]),
-        received_us=row[9],
-    )
-    return Order(
-        request=request,
-        venue_order_id=row[1],
-        status=OrderStatus(row[10]),
-        updated_us=row[14],
-        cumulative_quantity=row[12],
-        cumulative_quote=int(row[13]),
-        reason=None if row[11] is None else OrderReason(row[11]),
-    )
-
-
-def _fill_row(fill: Fill) -> tuple[str | int, ...]:
-    return (
-        fill.fill_sequence,
-        fill.trade_id,
-        fill.client_order_id,
-        fill.symbol,
-        fill.side,
-        fill.price,
-        fill.quantity,
-        str(fill.fee),
-        fill.fee_currency,
-        fill.liquidity,
-        fill.cumulative_quantity,
-        fill.venue_ts_us,
-    )
-
-
-def _fill(row: tuple[int, str, str, str, str, int, int, str, str, str, int, int]) -> Fill:
-    sequence, trade_id, client_order_id, symbol, side, price, quantity, fee, currency, liquidity, total, ts_us = row
-    return Fill(
-        sequence, trade_id, client_order_id, symbol, Side(side), price, quantity, int(fee), currency,
-        Liquidity(liquidity), total, ts_us,
-    )  # fmt: skip

@@ -8,9 +8,11 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from tollgate_simvenue import wire
+from tollgate_simvenue.answers import refusal_answer
 from tollgate_simvenue.auth import USER_STREAM_TARGET, ApiKey, authenticate
 from tollgate_simvenue.core.model import Refusal, Refused
-from tollgate_simvenue.floor import Floor, now_us
+from tollgate_simvenue.core.plan import Stream
+from tollgate_simvenue.floor import Floor
 from tollgate_simvenue.hub import Connection
 from tollgate_simvenue.requests import BODY_BYTES_MAX, RefusedRequest, parse_object
 
@@ -38,6 +40,10 @@ def routes(floor: Floor, key: ApiKey) -> list[WebSocketRoute]:
 
 async def _serve(socket: WebSocket, follow: Any, floor: Floor) -> None:
     """Hear the client's first word, then send it what it follows until either side ends."""
+    verdict = None if floor.faults is None else floor.faults.refuses_streams(floor.true_us())
+    if verdict is not None and verdict.refused is not None:
+        await socket.send_denial_response(refusal_answer(verdict.refused, verdict.retry_after_s))
+        return
     await socket.accept()
     connection = Connection()
     try:
@@ -50,7 +56,8 @@ async def _serve(socket: WebSocket, follow: Any, floor: Floor) -> None:
         return
     except (WebSocketDisconnect, KeyError):  # KeyError: a binary message, which is not one of ours
         return
-    parts = (_send(socket, connection), _listen(socket), connection.overflowed.wait())
+    ends = (connection.overflowed.wait(), connection.dismissed.wait())
+    parts = (_send(socket, connection), _listen(socket), *ends)
     tasks = [asyncio.create_task(part) for part in parts]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +67,10 @@ async def _serve(socket: WebSocket, follow: Any, floor: Floor) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     if connection.overflowed.is_set():
-        await _disconnect_slow(socket)
+        _log.warning("stream.slow_consumer", outcome="disconnected")
+        await _disconnect(socket, "slow consumer")
+    elif connection.dismissed.is_set():
+        await _disconnect(socket, Refusal.MAINTENANCE)
 
 
 _SILENT = Refused(Refusal.INVALID_JSON, f"nothing was said within {FIRST_WORD_S_MAX} s")
@@ -77,12 +87,11 @@ async def _send(socket: WebSocket, connection: Connection) -> None:
         await socket.send_text(await connection.take())
 
 
-async def _disconnect_slow(socket: WebSocket) -> None:
+async def _disconnect(socket: WebSocket, why: str) -> None:
     """Say why, if the consumer still takes it in; leave it to the server's pings otherwise."""
-    _log.warning("stream.slow_consumer", outcome="disconnected")
     try:
         async with asyncio.timeout(CLOSE_S_MAX):
-            await socket.close(_TRY_AGAIN_LATER, "slow consumer")
+            await socket.close(_TRY_AGAIN_LATER, why)
     except (TimeoutError, WebSocketDisconnect, RuntimeError):  # RuntimeError: it is closed already
         return
 
@@ -101,7 +110,13 @@ def _follow_market(floor: Floor, value: dict[str, Any], connection: Connection) 
     for symbol in symbols:
         if not isinstance(symbol, str) or not floor.exchange.knows(symbol):
             raise RefusedRequest(Refusal.UNKNOWN_SYMBOL, f"{symbol!r:.40} is not traded here", "symbols")
-    ts_us = now_us()
+    if floor.speaks(Stream.MARKET):
+        _offer_snapshot(floor, symbols, connection)
+    floor.hub.follow_market(connection, frozenset(symbols))
+
+
+def _offer_snapshot(floor: Floor, symbols: list[str], connection: Connection) -> None:
+    ts_us = floor.now_us()
     exchange = floor.exchange
     chosen = [each for each in exchange.instruments() if each.symbol in symbols]
     connection.offer(
@@ -114,7 +129,6 @@ def _follow_market(floor: Floor, value: dict[str, Any], connection: Connection) 
         body = {"symbol": instrument.symbol, "bids": wire.levels(bids), "asks": wire.levels(asks)}
         sequence = exchange.sequence(instrument.symbol)
         connection.offer(wire.frame("book", {**body, "venue_sequence": sequence, "venue_ts_us": ts_us}))
-    floor.hub.follow_market(connection, frozenset(symbols))
 
 
 def _follow_user(floor: Floor, key: ApiKey, value: dict[str, Any], connection: Connection) -> None:
@@ -124,8 +138,9 @@ def _follow_user(floor: Floor, key: ApiKey, value: dict[str, Any], connection: C
         "x-timestamp-us": str(value.get("timestamp_us", "")),
         "x-signature": str(value.get("signature", "")),
     }
-    refused = authenticate(key, headers, "GET", USER_STREAM_TARGET, b"", now_us())
+    refused = authenticate(key, headers, "GET", USER_STREAM_TARGET, b"", floor.now_us())
     if refused is not None:
         raise RefusedRequest(refused.code, refused.message, refused.field)
-    connection.offer(wire.frame("authenticated", {"venue_ts_us": now_us()}))
+    if floor.speaks(Stream.USER):
+        connection.offer(wire.frame("authenticated", {"venue_ts_us": floor.now_us()}))
     floor.hub.follow_user(connection)

@@ -5,13 +5,18 @@ from typing import Any
 
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.model import (
+    Bust,
     Candle,
     CandleClosed,
     Event,
     Fees,
     Fill,
     Instrument,
+    InstrumentChanged,
+    MoneyMoved,
+    Movement,
     Order,
+    OrderBusted,
     OrderChanged,
     OrderFilled,
     OrderStatus,
@@ -95,6 +100,38 @@ def fill(value: Fill) -> dict[str, Any]:
         "liquidity": value.liquidity,
         "cumulative_quantity": units_text(value.cumulative_quantity),
         "venue_ts_us": value.venue_ts_us,
+        "venue_order_id": value.venue_order_id,
+    }
+
+
+def fill_or_bust(value: Fill | Bust) -> dict[str, Any]:
+    """Return a row of the list of fills."""
+    return fill(value) if isinstance(value, Fill) else bust(value)
+
+
+def bust(value: Bust) -> dict[str, Any]:
+    """Return a trade of ours that was taken back."""
+    return {
+        "fill_sequence": value.fill_sequence,
+        "busts": value.trade_id,
+        "client_order_id": value.client_order_id,
+        "symbol": value.symbol,
+        "side": value.side,
+        "venue_ts_us": value.venue_ts_us,
+        "venue_order_id": value.venue_order_id,
+    }
+
+
+def movement(value: Movement) -> dict[str, Any]:
+    """Return money that came or went without an order."""
+    return {
+        "movement_sequence": value.movement_sequence,
+        "movement_id": value.movement_id,
+        "type": value.type,
+        "currency": value.currency,
+        "amount": atoms_text(value.amount),
+        "symbol": value.symbol,
+        "venue_ts_us": value.venue_ts_us,
     }
 
 
@@ -115,6 +152,9 @@ def _order(change: OrderChanged, *, with_fills: bool) -> dict[str, Any]:
         "limit_price": None if request.limit_price is None else units_text(request.limit_price),
         "time_in_force": request.time_in_force,
         "post_only": request.post_only,
+        "trigger_price": None if request.trigger_price is None else units_text(request.trigger_price),
+        "triggered": change.order.triggered,
+        "good_until_us": request.good_until_us,
         "status": change.status,
         "reason": change.reason,
         "cumulative_quantity": units_text(change.cumulative_quantity),
@@ -127,16 +167,16 @@ def _order(change: OrderChanged, *, with_fills: bool) -> dict[str, Any]:
     return body
 
 
-def account(value: Account, fees: Fees, now_us: int) -> dict[str, Any]:
-    """Return balances and fees."""
+def account(value: Account, fees: Fees, now_us: int, offsets: dict[str, int]) -> dict[str, Any]:
+    """Return balances and fees; ``offsets`` misstate what is free, by currency."""
     return {
         "balances": [
             {
                 "currency": currency,
-                "free": atoms_text(value.free[currency]),
-                "locked": atoms_text(value.locked[currency]),
+                "free": atoms_text(max(value.free.get(currency, 0) + offsets.get(currency, 0), 0)),
+                "locked": atoms_text(value.locked.get(currency, 0)),
             }
-            for currency in value.currencies()
+            for currency in (sorted({*value.currencies(), *offsets}) if offsets else value.currencies())
         ],
         "maker_fee_bps": _bps(fees.maker_rate),
         "taker_fee_bps": _bps(fees.taker_rate),
@@ -179,8 +219,21 @@ def event_frame(event: Event) -> tuple[str | None, str]:
             return closed.symbol, frame("candle", candle(closed, venue_ts_us))
         case OrderChanged():
             return None, frame("order", _order(event, with_fills=False))
+        case InstrumentChanged(changed_instrument, venue_ts_us):
+            body = {"instruments": [instrument(changed_instrument, venue_ts_us)], "venue_ts_us": venue_ts_us}
+            return changed_instrument.symbol, frame("instruments", body)
+        case OrderBusted(_, busted):
+            body = {
+                "trade_id": busted.trade_id,
+                "client_order_id": busted.client_order_id,
+                "venue_order_id": busted.venue_order_id,
+                "symbol": busted.symbol,
+                "venue_ts_us": busted.venue_ts_us,
+            }
+            return None, frame("bust", body)
+        case MoneyMoved(moved):
+            return None, frame("movement", movement(moved))
         case OrderFilled(changed, filled):
-            complete = filled.cumulative_quantity == changed.request.quantity
+            complete = filled.cumulative_quantity + changed.busted_quantity == changed.request.quantity
             status = OrderStatus.FILLED if complete else OrderStatus.OPEN
-            body = {**fill(filled), "venue_order_id": changed.venue_order_id, "status": status}
-            return None, frame("trade", body)
+            return None, frame("trade", {**fill(filled), "status": status})

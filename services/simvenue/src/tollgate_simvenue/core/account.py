@@ -29,6 +29,14 @@ class Account:
         """Add ``atoms`` to what is free."""
         self._move(self.free, currency, atoms)
 
+    def debit(self, currency: str, atoms: int) -> None:
+        """Take ``atoms`` from what is free."""
+        self._move(self.free, currency, -atoms)
+
+    def total(self, currency: str) -> int:
+        """Return what is free and what is locked together."""
+        return self.free.get(currency, 0) + self.locked.get(currency, 0)
+
     def currencies(self) -> list[str]:
         """Return every currency that was ever held, sorted."""
         return sorted(self.free)

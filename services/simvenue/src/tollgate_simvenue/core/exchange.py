@@ -4,23 +4,30 @@ The law of this module: every call is given the time, changes the state, and ret
 the order in which it happened. The shell stores and sends events; it never changes the state.
 """
 
-from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from tollgate_contracts.execution import Liquidity
-from tollgate_contracts.strategy import OrderType, Side
-from tollgate_domain.matching import Book, Execution, NewOrder, Outcome, Result
+from tollgate_contracts.marketdata import InstrumentStatus
+from tollgate_contracts.reconciliation import MovementType
+from tollgate_contracts.strategy import Side
+from tollgate_domain.matching import Execution, Outcome, Result, opposite
 from tollgate_simvenue.core.account import Account
-from tollgate_simvenue.core.candles import Candles
+from tollgate_simvenue.core.books import SymbolMarket, book_order
 from tollgate_simvenue.core.checks import check
-from tollgate_simvenue.core.market import BookSnapshot, HouseTook, LevelsSet, MarketEvent, TopSet, TradePrinted
+from tollgate_simvenue.core.flavours import Duplicates, Manners
+from tollgate_simvenue.core.market import MarketEvent
 from tollgate_simvenue.core.model import (
+    Bust,
     CandleClosed,
     Event,
     Fees,
-    Fill,
     Instrument,
+    InstrumentChanged,
+    MoneyMoved,
+    Movement,
     Order,
+    OrderBusted,
     OrderChanged,
     OrderFilled,
     OrderReason,
@@ -31,13 +38,9 @@ from tollgate_simvenue.core.model import (
     Refusal,
     Refused,
 )
-from tollgate_simvenue.core.units import ATOMS_PER_UNIT, fee_atoms, fee_atoms_ceiling
-
-# Final orders that stay in memory to be asked after; older ones are in the store.
-FINAL_ORDERS_KEPT = 10_000
-# Public trades that each symbol keeps for who asks by REST.
-TRADES_KEPT = 500
-OWNER = "account"
+from tollgate_simvenue.core.registry import Registry
+from tollgate_simvenue.core.settlement import Settlement, spends
+from tollgate_simvenue.core.timers import Due, Purpose, Timers
 
 _STATUS = {
     Outcome.RESTING: OrderStatus.OPEN,
@@ -45,18 +48,10 @@ _STATUS = {
     Outcome.CANCELLED: OrderStatus.CANCELLED,
     Outcome.REJECTED: OrderStatus.REJECTED,
 }
-
-
-class _Market:
-    """One symbol's book and what everyone may know of it."""
-
-    def __init__(self, instrument: Instrument, candle_interval_us: int, sequence: int) -> None:
-        self.instrument = instrument
-        self.book = Book()
-        self.candles = Candles(instrument.symbol, candle_interval_us)
-        self.trades: deque[PublicTrade] = deque(maxlen=TRADES_KEPT)
-        self.quote: QuoteChanged | None = None
-        self.sequence = sequence
+_ENDS = {
+    Purpose.EXPIRE: (OrderStatus.EXPIRED, OrderReason.GOOD_UNTIL),
+    Purpose.CANCEL: (OrderStatus.CANCELLED, OrderReason.USER),
+}
 
 
 class Exchange:
@@ -73,20 +68,36 @@ class Exchange:
         opened_us: int,
         known_ids: Iterable[str] = (),
         fill_sequence: int = 0,
+        movement_sequence: int = 0,
+        manners: Manners | None = None,
     ) -> None:
         # Quotes are numbered from the microsecond of opening: higher than in any session before.
         self._markets = {
-            instrument.symbol: _Market(instrument, candle_interval_us, opened_us) for instrument in instruments
+            instrument.symbol: SymbolMarket(instrument, candle_interval_us, opened_us) for instrument in instruments
         }
         self.account = account
         self.fees = fees
+        self.manners = manners or Manners()
         self.fill_sequence = fill_sequence
+        self.movement_sequence = movement_sequence
         self._session = session
         self._orders_registered = 0
         self._trades_made = 0
         self._known_ids = set(known_ids)
-        self._open: dict[str, Order] = {}
-        self._final: dict[str, Order] = {}
+        # What was cancelled by the start itself has changed at its very microsecond, and is in the store.
+        self._orders = Registry(opened_us + 1)
+        self._settlement = Settlement(account, fees)
+        self._timers = Timers()
+
+    @property
+    def next_due_us(self) -> int | None:
+        """Return when the clock alone will change something, or null."""
+        return self._timers.next_us
+
+    @property
+    def remembers_from_us(self) -> int:
+        """Return since when every change of an order is in memory."""
+        return self._orders.remembers_from_us
 
     def instruments(self) -> list[Instrument]:
         """Return the instruments in the order of the table."""
@@ -115,89 +126,228 @@ class Exchange:
 
     def candles(self, symbol: str) -> list[CandleClosed]:
         """Return the newest closed candles, oldest first."""
-        return [
-            CandleClosed(candle, candle.open_us + candle.interval_us) for candle in self._markets[symbol].candles.closed
-        ]
+        closed = self._markets[symbol].candles.closed
+        return [CandleClosed(candle, candle.open_us + candle.interval_us) for candle in closed]
 
     def order(self, client_order_id: str) -> Order | None:
-        """Return an open or lately finished order."""
-        return self._open.get(client_order_id) or self._final.get(client_order_id)
+        """Return an open or lately finished order; the newest where several have the id."""
+        return self._orders.by_client(self.manners.client_order_id(client_order_id))
+
+    def order_of_venue_id(self, venue_order_id: str) -> Order | None:
+        """Return an open or lately finished order by the exchange's own id."""
+        return self._orders.by_venue(venue_order_id)
 
     def open_orders(self) -> list[Order]:
         """Return every open order, oldest first."""
-        return list(self._open.values())
+        return list(self._orders.open.values())
+
+    def changed_since(self, since_us: int) -> list[Order]:
+        """Return orders that changed at or after ``since_us``, oldest change first; see ``remembers_from_us``."""
+        return self._orders.changed_since(since_us)
 
     def place(self, request: OrderRequest, now_us: int) -> tuple[Order | Refused, list[Event]]:
         """Register and match an order, or refuse it; a refused request leaves no trace."""
-        if request.client_order_id in self._known_ids:
-            return _duplicate(request), []
+        if self.manners.lowers_ids:
+            request = replace(request, client_order_id=self.manners.client_order_id(request.client_order_id))
+        if request.client_order_id in self._known_ids and self.manners.duplicates is not Duplicates.ACCEPTED:
+            return self._duplicate(request), []
         market = self._markets.get(request.symbol)
         if market is None:
             return Refused(Refusal.UNKNOWN_SYMBOL, f"{request.symbol} is not traded here", "symbol"), []
-        best = market.book.best(Side.SELL if request.side is Side.BUY else Side.BUY)
+        events = self.advance(now_us)
+        best = market.book.best(opposite(request.side))
         refused = check(request, market.instrument, best[0] if best else None)
         if refused is not None:
-            return refused, []
+            return refused, events
         self._orders_registered += 1
         order = Order(request, f"{self._session}-{self._orders_registered}", OrderStatus.OPEN, now_us)
         self._known_ids.add(request.client_order_id)
-        if not self._lock(order, market):
-            return order, [self._finish(order, OrderStatus.REJECTED, OrderReason.INSUFFICIENT_BALANCE, now_us)]
-        self._open[request.client_order_id] = order
-        result = market.book.submit(_book_order(request))
-        events = self._settle(market, result.executions, now_us, taker=order)
-        events.extend(self._conclude(order, result, now_us))
-        events.extend(self._quote_events(market, now_us))
+        self._orders.add(order)
+        if not self._settlement.lock(order, market.instrument, market.book):
+            return order, [*events, self._finish(order, OrderStatus.REJECTED, OrderReason.INSUFFICIENT_BALANCE, now_us)]
+        self._orders.open[order.venue_order_id] = order
+        events.extend(self._take_up(order, market, now_us))
         return order, events
 
-    def cancel(self, client_order_id: str, now_us: int, reason: OrderReason = OrderReason.USER) -> list[Event]:
+    def cancel(self, client_order_id: str, now_us: int) -> list[Event]:
         """Cancel an order if it is open; an order that is final, or not known, stays what it is."""
-        order = self._open.get(client_order_id)
-        if order is None:
-            return []
-        market = self._markets[order.request.symbol]
-        market.book.cancel(client_order_id)
-        return [
-            self._finish(order, OrderStatus.CANCELLED, reason, now_us),
-            *self._quote_events(market, now_us),
-        ]
+        order = self.order(client_order_id)
+        return [] if order is None else self.cancel_order(order, now_us)
+
+    def cancel_order(
+        self, order: Order, now_us: int, reason: OrderReason = OrderReason.USER, *, trades_first: int = 0
+    ) -> list[Event]:
+        """Cancel an order if it is open, or take the cancel where the venue's manner is to end it later.
+
+        ``trades_first`` of it trade with the house before that, at its own price.
+        """
+        events = self.advance(now_us)
+        if order.status is not OrderStatus.OPEN:
+            return events
+        if self.manners.cancel_delay_us and reason is OrderReason.USER:
+            self.cancel_later(order, now_us + self.manners.cancel_delay_us, trades_first)
+            return events
+        return events + self._end(order, OrderStatus.CANCELLED, reason, now_us, trades_first)
+
+    def cancel_later(self, order: Order, due_us: int, trades_first: int = 0) -> None:
+        """Let the clock cancel an open order; it may trade until then."""
+        if order.status is OrderStatus.OPEN:
+            self._timers.put(Due(due_us, Purpose.CANCEL, order.venue_order_id, trades_first))
+
+    def refuses_cancel(self, order: Order) -> Refused | None:
+        """Return why an order cannot be cancelled now, or null."""
+        instrument = self._markets[order.request.symbol].instrument
+        if instrument.status is not InstrumentStatus.HALTED or order.status is not OrderStatus.OPEN:
+            return None
+        return Refused(Refusal.INSTRUMENT_NOT_OPEN, f"{instrument.symbol} is HALTED: no cancels", "symbol")
 
     def apply(self, symbol: str, event: MarketEvent, now_us: int) -> list[Event]:
         """Let the market do something."""
         market = self._markets[symbol]
-        events = self._settle(market, _move(market.book, event), now_us)
-        events.extend(self._quote_events(market, now_us))
+        events = self.advance(now_us)
+        executions = market.move(event)
+        events.extend(self._settle(market, executions, now_us))
+        events.extend(self._trigger(market, executions, now_us))
+        events.extend(market.new_quotes(now_us))
         return events
 
     def tick(self, now_us: int) -> list[Event]:
         """Close the candles whose time is over."""
-        events: list[Event] = []
+        events = self.advance(now_us)
         for market in self._markets.values():
             events.extend(CandleClosed(candle, now_us) for candle in market.candles.close_until(now_us))
         return events
 
-    def _lock(self, order: Order, market: _Market) -> bool:
-        """Lock the most that the order can spend."""
-        amount = self._worst_case(order, market)
-        if not self.account.lock(_spends(order, market), amount):
-            return False
-        order.locked = amount
-        return True
+    def advance(self, now_us: int) -> list[Event]:
+        """Do what the clock has made due: expiries, and cancels that were taken before."""
+        events: list[Event] = []
+        while self._timers.next_us is not None and self._timers.next_us <= now_us:
+            for due in self._timers.take(now_us):
+                order = self._orders.open.get(due.venue_order_id)
+                if order is None:
+                    continue
+                events.extend(self._end(order, *_ENDS[due.purpose], now_us, due.trades_first))
+        return events
 
-    def _worst_case(self, order: Order, market: _Market) -> int:
-        """Return the most that the rest of the order can still spend, in atoms."""
-        request = order.request
-        rest = request.quantity - order.cumulative_quantity
-        if request.side is Side.SELL:
-            return rest * ATOMS_PER_UNIT
-        if request.limit_price is None:
-            _, value = market.book.takeable(request.side, rest, None, OWNER)
+    def set_status(self, symbol: str, status: InstrumentStatus, now_us: int) -> list[Event]:
+        """Change what may be done with an instrument; opening it lets what was collected meet the market."""
+        market = self._markets[symbol]
+        events = self.advance(now_us)
+        if market.instrument.status is status:
+            return events
+        market.set_status(status)
+        events.append(InstrumentChanged(market.instrument, now_us))
+        if market.is_open:
+            for order in market.release_collected():
+                events.extend(self._work(order, market, now_us))
         else:
-            value = rest * request.limit_price
-        return value + fee_atoms_ceiling(value, max(self.fees.maker_rate, self.fees.taker_rate))
+            for order in self._orders.open.values():
+                if order.request.symbol == symbol and (order.request.trigger_price is None or order.triggered):
+                    market.collect(order)
+        events.extend(market.new_quotes(now_us))
+        return events
+
+    def bust(self, order: Order, trade_id: str, now_us: int) -> tuple[Bust | Refused, list[Event]]:
+        """Take a trade of ``order`` back: its money and its fee move back, and it is as if it had not been.
+
+        Where the account has locked what the trade brought it, the newest orders that lock it are cancelled; where
+        it is gone, the trade stands. The order's status stays, and what was undone does not come back to life.
+        """
+        fill = next((fill for fill in order.fills if fill.trade_id == trade_id), None)
+        if fill is None:
+            return Refused(Refusal.UNKNOWN_TRADE, "no trade of this id stands", "trade_id"), []
+        instrument = self._markets[order.request.symbol].instrument
+        currency, owed = self._settlement.owed_by_bust(fill, instrument)
+        if self.account.total(currency) < owed:
+            return Refused(Refusal.INSUFFICIENT_FUNDS, f"the account no longer has this {currency}", "trade_id"), []
+        events = self._free(currency, owed, now_us)
+        self._settlement.undo(order, fill, instrument)
+        order.updated_us = now_us
+        self.fill_sequence += 1
+        bust = Bust(
+            self.fill_sequence, trade_id, fill.client_order_id, fill.symbol, fill.side, now_us, fill.venue_order_id
+        )
+        events.extend((OrderBusted(order, bust), OrderChanged.now(order)))
+        return bust, events
+
+    def move_money(
+        self, movement_type: MovementType, currency: str, amount: int, symbol: str | None, now_us: int
+    ) -> tuple[Movement | Refused, list[Event]]:
+        """Let ``amount`` atoms come in, or go out where it is below zero; what is not free cannot go."""
+        if self.account.free.get(currency, 0) + amount < 0:
+            return Refused(Refusal.INSUFFICIENT_FUNDS, f"the account has less {currency} than this free", "amount"), []
+        self.account.credit(currency, amount)
+        self.movement_sequence += 1
+        number = self.movement_sequence
+        movement = Movement(number, f"{self._session}-m{number}", movement_type, currency, amount, symbol, now_us)
+        return movement, [MoneyMoved(movement)]
+
+    def _duplicate(self, request: OrderRequest) -> Order | Refused:
+        existing = self._orders.by_client(request.client_order_id)
+        if existing is not None and self.manners.duplicates is Duplicates.ANSWERED:
+            return existing
+        return self.manners.duplicate(request.client_order_id)
+
+    def _take_up(self, order: Order, market: SymbolMarket, now_us: int) -> list[Event]:
+        """Let a registered order wait, be collected, or meet the book."""
+        request = order.request
+        if request.good_until_us is not None:
+            self._timers.put(Due(request.good_until_us, Purpose.EXPIRE, order.venue_order_id))
+        if request.trigger_price is not None:
+            market.stops.put(order)
+        elif not market.is_open:
+            market.collect(order)
+        else:
+            return [*self._work(order, market, now_us, is_new=True), *market.new_quotes(now_us)]
+        return [OrderChanged.now(order)]
+
+    def _work(self, order: Order, market: SymbolMarket, now_us: int, *, is_new: bool = False) -> list[Event]:
+        """Match an order as it comes to the book."""
+        result = market.book.submit(book_order(order))
+        events = self._settle(market, result.executions, now_us, taker=order)
+        events.extend(self._conclude(order, market, result, now_us, is_new=is_new))
+        events.extend(self._trigger(market, result.executions, now_us))
+        return events
+
+    def _trigger(self, market: SymbolMarket, executions: tuple[Execution, ...], now_us: int) -> list[Event]:
+        """Set the stops to work that these trades have reached."""
+        events: list[Event] = []
+        if executions and market.stops:
+            for order in market.stops.take([execution.price for execution in executions]):
+                order.triggered, order.updated_us = True, now_us
+                events.extend(self._work(order, market, now_us))
+        return events
+
+    def _end(
+        self, order: Order, status: OrderStatus, reason: OrderReason, now_us: int, trades_first: int
+    ) -> list[Event]:
+        """End an open order, after ``trades_first`` of it have traded at its own price where it can trade."""
+        market = self._markets[order.request.symbol]
+        quantity = min(trades_first, order.rest) if market.rests(order) else 0
+        market.drop(order)
+        events: list[Event] = []
+        price = order.request.limit_price
+        if quantity and price is not None:
+            execution = Execution(price, quantity, opposite(order.request.side), order.venue_order_id, None)
+            events.extend(self._settle(market, (execution,), now_us))
+            events.extend(self._trigger(market, (execution,), now_us))
+        if order.status is OrderStatus.OPEN:
+            events.append(self._finish(order, status, reason, now_us))
+        events.extend(market.new_quotes(now_us))
+        return events
+
+    def _free(self, currency: str, owed: int, now_us: int) -> list[Event]:
+        """Cancel orders that lock ``currency``, newest first, until ``owed`` atoms of it are free."""
+        events: list[Event] = []
+        for order in reversed(self.open_orders()):
+            if self.account.free.get(currency, 0) >= owed:
+                break
+            if spends(order, self._markets[order.request.symbol].instrument) == currency:
+                events.extend(self.cancel_order(order, now_us, OrderReason.BUST))
+        return events
 
     def _settle(
-        self, market: _Market, executions: tuple[Execution, ...], now_us: int, taker: Order | None = None
+        self, market: SymbolMarket, executions: tuple[Execution, ...], now_us: int, taker: Order | None = None
     ) -> list[Event]:
         events: list[Event] = []
         for execution in executions:
@@ -213,125 +363,38 @@ class Exchange:
             if taker is not None:
                 events.append(self._fill(taker, market, trade, Liquidity.TAKER))
             if execution.maker_id is not None:
-                events.extend(self._fill_maker(self._open[execution.maker_id], market, trade))
+                events.extend(self._fill_maker(self._orders.open[execution.maker_id], market, trade))
         return events
 
-    def _fill_maker(self, order: Order, market: _Market, trade: PublicTrade) -> list[Event]:
+    def _fill_maker(self, order: Order, market: SymbolMarket, trade: PublicTrade) -> list[Event]:
         filled = self._fill(order, market, trade, Liquidity.MAKER)
-        if order.cumulative_quantity == order.request.quantity:
+        if not order.rest:
             return [filled, self._finish(order, OrderStatus.FILLED, None, trade.venue_ts_us)]
-        self._release(order, self._worst_case(order, market))
+        self._settlement.keep_for_rest(order, market.instrument, market.book)
         order.updated_us = trade.venue_ts_us
         return [filled, OrderChanged.now(order)]
 
-    def _fill(self, order: Order, market: _Market, trade: PublicTrade, liquidity: Liquidity) -> OrderFilled:
-        value = trade.price * trade.quantity
-        rate = self.fees.taker_rate if liquidity is Liquidity.TAKER else self.fees.maker_rate
-        fee = fee_atoms(value, rate)
-        base = trade.quantity * ATOMS_PER_UNIT
-        buys = order.request.side is Side.BUY
-        spent, earned = (value + fee, base) if buys else (base, value - fee)
-        self.account.spend_locked(_spends(order, market), spent)
-        self.account.credit(market.instrument.base if buys else market.instrument.quote, earned)
-        order.locked -= spent
-        order.cumulative_quantity += trade.quantity
-        order.cumulative_quote += value
+    def _fill(self, order: Order, market: SymbolMarket, trade: PublicTrade, liquidity: Liquidity) -> OrderFilled:
         self.fill_sequence += 1
-        fill = Fill(
-            fill_sequence=self.fill_sequence,
-            trade_id=trade.trade_id,
-            client_order_id=order.request.client_order_id,
-            symbol=trade.symbol,
-            side=order.request.side,
-            price=trade.price,
-            quantity=trade.quantity,
-            fee=fee,
-            fee_currency=market.instrument.quote,
-            liquidity=liquidity,
-            cumulative_quantity=order.cumulative_quantity,
-            venue_ts_us=trade.venue_ts_us,
-        )
-        order.fills.append(fill)
-        return OrderFilled(order, fill)
+        return OrderFilled(order, self._settlement.fill(order, market.instrument, trade, liquidity, self.fill_sequence))
 
-    def _conclude(self, order: Order, result: Result, now_us: int) -> list[Event]:
-        """Give an incoming order the status that the matching ended with."""
+    def _conclude(
+        self, order: Order, market: SymbolMarket, result: Result, now_us: int, *, is_new: bool
+    ) -> list[Event]:
+        """Give an order that came to the book the status that the matching ended with."""
         status = _STATUS[result.outcome]
         if status is not OrderStatus.OPEN:
             reason = None if result.cause is None else OrderReason(result.cause.value)
-            return [self._finish(order, status, reason, now_us)]
-        self._release(order, self._worst_case(order, self._markets[order.request.symbol]))
+            # What was accepted before can be cancelled, but no longer turned away.
+            refused_late = status is OrderStatus.REJECTED and not is_new
+            return [self._finish(order, OrderStatus.CANCELLED if refused_late else status, reason, now_us)]
+        self._settlement.keep_for_rest(order, market.instrument, market.book)
+        order.updated_us = now_us
         return [OrderChanged.now(order)]
 
     def _finish(self, order: Order, status: OrderStatus, reason: OrderReason | None, now_us: int) -> OrderChanged:
         order.status, order.reason, order.updated_us = status, reason, now_us
-        self._release(order, 0)
-        self._open.pop(order.request.client_order_id, None)
-        self._final[order.request.client_order_id] = order
-        if len(self._final) > FINAL_ORDERS_KEPT:
-            del self._final[next(iter(self._final))]
+        self._settlement.release(order, self._markets[order.request.symbol].instrument)
+        self._timers.drop(order.venue_order_id)
+        self._orders.finish(order)
         return OrderChanged.now(order)
-
-    def _release(self, order: Order, needed: int) -> None:
-        """Unlock what the order has locked beyond ``needed``."""
-        if order.locked > needed:
-            currency = _spends(order, self._markets[order.request.symbol])
-            self.account.unlock(currency, order.locked - needed)
-            order.locked = needed
-
-    def _quote_events(self, market: _Market, now_us: int) -> list[Event]:
-        """Say the new quote when it differs from the last one said and both sides are there."""
-        bid, ask = market.book.best(Side.BUY), market.book.best(Side.SELL)
-        if bid is None or ask is None:
-            return []
-        last = market.quote
-        if last is not None and (last.bid, last.bid_quantity) == bid and (last.ask, last.ask_quantity) == ask:
-            return []
-        market.sequence += 1
-        market.quote = QuoteChanged(market.instrument.symbol, *bid, *ask, market.sequence, now_us)
-        return [market.quote]
-
-
-def _duplicate(request: OrderRequest) -> Refused:
-    return Refused(
-        Refusal.DUPLICATE_CLIENT_ORDER_ID,
-        f"an order {request.client_order_id} was registered before; ask for it by GET",
-        "client_order_id",
-    )
-
-
-def _spends(order: Order, market: _Market) -> str:
-    return market.instrument.quote if order.request.side is Side.BUY else market.instrument.base
-
-
-def _book_order(request: OrderRequest) -> NewOrder:
-    limit_price = request.limit_price if request.order_type is OrderType.LIMIT else None
-    return NewOrder(
-        request.client_order_id,
-        OWNER,
-        request.side,
-        request.quantity,
-        limit_price,
-        request.time_in_force,
-        request.post_only,
-    )
-
-
-def _move(book: Book, event: MarketEvent) -> tuple[Execution, ...]:
-    match event:
-        case TopSet(bid, bid_quantity, ask, ask_quantity):
-            return book.set_top(Side.BUY, bid, bid_quantity) + book.set_top(Side.SELL, ask, ask_quantity)
-        case LevelsSet(levels):
-            executions: list[Execution] = []
-            for side, price, quantity in levels:
-                executions.extend(book.set_level(side, price, quantity))
-            return tuple(executions)
-        case TradePrinted(aggressor, price, quantity):
-            return book.print_trade(aggressor, price, quantity)
-        case HouseTook(aggressor, quantity):
-            return book.house_order(aggressor, quantity, None)
-        case BookSnapshot(bids, asks):
-            book.clear_house(Side.BUY)
-            book.clear_house(Side.SELL)
-            levels = tuple((Side.BUY, *bid) for bid in bids) + tuple((Side.SELL, *ask) for ask in asks)
-            return _move(book, LevelsSet(levels))

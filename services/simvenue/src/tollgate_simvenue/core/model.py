@@ -1,4 +1,4 @@
-"""The exchange's words: instruments, orders, fills, refusals, and the events it gives out.
+"""The exchange's words: instruments, orders, fills, busts, movements, refusals, and the events it gives out.
 
 Prices and quantities are in units, balances and fees in atoms (see ``units``), times in microseconds.
 """
@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from tollgate_contracts.execution import Liquidity
 from tollgate_contracts.marketdata import InstrumentStatus
+from tollgate_contracts.reconciliation import MovementType
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 
 
@@ -58,9 +59,16 @@ class Refusal(StrEnum):
     TIMESTAMP_TOO_OLD = "TIMESTAMP_TOO_OLD"
     TIMESTAMP_IN_FUTURE = "TIMESTAMP_IN_FUTURE"
     RATE_LIMITED = "RATE_LIMITED"
+    BANNED = "BANNED"
+    MAINTENANCE = "MAINTENANCE"
+    SERVER_ERROR = "SERVER_ERROR"
     # What is asked for.
     UNKNOWN_ORDER = "UNKNOWN_ORDER"
+    UNKNOWN_TRADE = "UNKNOWN_TRADE"
+    NOT_SUPPORTED = "NOT_SUPPORTED"
     DUPLICATE_CLIENT_ORDER_ID = "DUPLICATE_CLIENT_ORDER_ID"
+    BINGX_DUPLICATE = "101481"
+    """The same in BingX's own words."""
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     INSTRUMENT_NOT_OPEN = "INSTRUMENT_NOT_OPEN"
     CONTRADICTION = "CONTRADICTION"
@@ -68,6 +76,8 @@ class Refusal(StrEnum):
     QUANTITY_OFF_STEP = "QUANTITY_OFF_STEP"
     BELOW_MIN_QUANTITY = "BELOW_MIN_QUANTITY"
     BELOW_MIN_NOTIONAL = "BELOW_MIN_NOTIONAL"
+    GOOD_UNTIL_PASSED = "GOOD_UNTIL_PASSED"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ class OrderStatus(StrEnum):
     FILLED = "FILLED"
     CANCELLED = "CANCELLED"
     REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
 
 
 class OrderReason(StrEnum):
@@ -97,6 +108,8 @@ class OrderReason(StrEnum):
     SELF_TRADE = "SELF_TRADE"
     INSUFFICIENT_BALANCE = "INSUFFICIENT_BALANCE"
     USER = "USER"
+    GOOD_UNTIL = "GOOD_UNTIL"
+    BUST = "BUST"
     VENUE_RESTARTED = "VENUE_RESTARTED"
 
 
@@ -114,6 +127,10 @@ class OrderRequest:
     post_only: bool
     received_us: int
     """When the request arrived."""
+    trigger_price: int | None = None
+    """Of a stop: it works once a trade has printed at or through this; null for an order that works at once."""
+    good_until_us: int | None = None
+    """When the exchange ends it; null for never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +152,37 @@ class Fill:
     cumulative_quantity: int
     """Of the order, this fill included."""
     venue_ts_us: int
+    venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bust:
+    """One trade of the account, taken back: a row in the list of fills."""
+
+    fill_sequence: int
+    """Of the same count as the fills'."""
+    trade_id: str
+    """Of the fill that is undone."""
+    client_order_id: str
+    symbol: str
+    side: Side
+    venue_ts_us: int
+    venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """Money that came or went without an order."""
+
+    movement_sequence: int
+    """1 for the account's first movement ever; rises by one."""
+    movement_id: str
+    type: MovementType
+    currency: str
+    amount: int
+    """In atoms; above zero has come in."""
+    symbol: str | None
+    venue_ts_us: int
 
 
 @dataclass(slots=True)
@@ -146,12 +194,22 @@ class Order:
     status: OrderStatus
     updated_us: int
     cumulative_quantity: int = 0
+    """Traded so far, without what was taken back."""
     cumulative_quote: int = 0
     """Sum of price times quantity, in atoms."""
     locked: int = 0
     """Atoms of the currency that it would spend."""
     reason: OrderReason | None = None
     fills: list[Fill] = field(default_factory=list)
+    """Without those that were taken back."""
+    busted_quantity: int = 0
+    triggered: bool = False
+    """Whether a stop has been set to work."""
+
+    @property
+    def rest(self) -> int:
+        """Return what can still trade: a trade that was taken back does not come again."""
+        return self.request.quantity - self.cumulative_quantity - self.busted_quantity
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +261,14 @@ class CandleClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class InstrumentChanged:
+    """What may be done with an instrument has changed."""
+
+    instrument: Instrument
+    venue_ts_us: int
+
+
+@dataclass(frozen=True, slots=True)
 class OrderChanged:
     """An order is new or stands differently: how it stood at this moment, while ``order`` itself may move on."""
 
@@ -229,4 +295,23 @@ class OrderFilled:
     fill: Fill
 
 
-Event = QuoteChanged | PublicTrade | CandleClosed | OrderChanged | OrderFilled
+@dataclass(frozen=True, slots=True)
+class OrderBusted:
+    """A trade of an order was taken back; comes before the ``OrderChanged`` that it brings about."""
+
+    order: Order
+    bust: Bust
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyMoved:
+    """Money came or went without an order."""
+
+    movement: Movement
+
+
+MarketNews = QuoteChanged | PublicTrade | CandleClosed | InstrumentChanged
+"""What everyone may know."""
+AccountNews = OrderChanged | OrderFilled | OrderBusted | MoneyMoved
+"""What only the account's owner may know."""
+Event = MarketNews | AccountNews
