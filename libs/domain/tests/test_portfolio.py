@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, VenuePosition, VenueTrade
+from tollgate_contracts.execution import Fill, Liquidity, VenueTrade
+from tollgate_contracts.reconciliation import Account, Balance, VenuePosition
 from tollgate_contracts.strategy import Side
 from tollgate_domain.portfolio import Holding, KindError, OversoldError, Portfolio, signed
 

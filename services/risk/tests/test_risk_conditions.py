@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tollgate_contracts.execution import BreakerState, EndpointGroup, OrderState
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Condition, Outcome
+from tollgate_contracts.safety import BreakerState, EndpointGroup
 from tollgate_risk.core.conditions import WATCHES, holds
 from tollgate_risk.core.policy import ConditionRule, ConditionRules, FloorRule
 from tollgate_risk.views import modes_view

@@ -12,7 +12,7 @@ from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision, Outcome, TradingMode
-from tollgate_contracts.strategy import Action, OrderType, Side
+from tollgate_contracts.strategy import Action, OrderType, Protection, Side
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.gates.cash import free_cash
 
@@ -36,7 +36,9 @@ def test_an_approval_repeats_the_intent_and_binds_it(open_desk):
     """Everything execution needs, and nothing that it could choose."""
     open_desk.kill(engaged=True, epoch=4)
     open_desk.kill(engaged=False, epoch=4)
-    intent = open_desk.intent("BUY", "1.5", "100.01")
+    protection = Protection(trigger_price=Decimal(98), limit_price=Decimal("97.5"))
+    until_us = open_desk.now_us + 60_000_000
+    intent = open_desk.intent("BUY", "1.5", "100.01", good_until_us=until_us, protection=protection)
     decision = open_desk.decide(intent)
     approval = approval_of(decision)
     assert approval == Approval(
@@ -58,6 +60,9 @@ def test_an_approval_repeats_the_intent_and_binds_it(open_desk):
         reduce_only=False,
         issued_us=open_desk.now_us,
         expires_us=open_desk.now_us + 1_500_000,
+        good_until_us=intent.good_until_us,
+        replaces=None,
+        protection=intent.protection,
         policy_hash=open_desk.core.state.policy_hash,
         kill_epoch=4,
         key_id=open_desk.core.state.policy.key_id,

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from tollgate_contracts.execution import BreakerState
 from tollgate_contracts.risk import TradingMode
+from tollgate_contracts.safety import BreakerState
 from tollgate_risk.core.conditions import WATCHES
 from tollgate_risk.gauges import ModeGauges
 

@@ -15,7 +15,8 @@ from risk_switching import DeadTape, put, running
 
 from tollgate_contracts.codec import decode
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Balance, OrderState
+from tollgate_contracts.execution import OrderState
+from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_contracts.strategy import Side
 from tollgate_risk.core import RiskCore

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tollgate_contracts.approval import Approval, Scope
 from tollgate_contracts.codec import encode
-from tollgate_contracts.execution import Account, Balance, OrderState, VenuePosition
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import InstrumentStatus, MarginTerms
 from tollgate_contracts.money import round_down
+from tollgate_contracts.reconciliation import Account, Balance, VenuePosition
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Action, Side, TimeInForce
 from tollgate_risk.core import RiskCore
@@ -194,6 +195,13 @@ def test_a_long_perpetual_is_closed_by_selling(desk: Any) -> None:
     with_position(desk, "2")
     (order,) = engage(desk, "FLATTEN")
     assert (order.side, order.quantity) == (Side.SELL, Decimal(2))
+
+
+def test_an_order_beside_a_closing_one_may_not_take_the_position_from_under_it(desk: Any) -> None:
+    with_position(desk, "2")
+    (order,) = engage(desk, "FLATTEN")
+    (closing,) = desk.core.state.orders.by_id.values()
+    assert (closing.client_order_id, closing.reducing) == (order.client_order_id, True)
 
 
 @pytest.mark.parametrize("rules", [{"mode": "OBSERVE_ONLY"}, {"limits.open_orders": 0}, {"pace.orders_per_day": 0}])

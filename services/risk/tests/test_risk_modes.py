@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tollgate_contracts.codec import encode
-from tollgate_contracts.execution import BreakerState, EndpointGroup, OrderState
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Condition, Mode, Outcome, Policy, TradingMode
+from tollgate_contracts.safety import BreakerState, EndpointGroup
 from tollgate_contracts.strategy import Action
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.modes import asked_by

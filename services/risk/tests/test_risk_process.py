@@ -26,10 +26,10 @@ from tollgate_chassis.tape import NatsTape
 from tollgate_chassis.tape.writer import Writer
 from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN, Permit, SignedText
 from tollgate_contracts.codec import decode
-from tollgate_contracts.execution import BreakerState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
+from tollgate_contracts.safety import BreakerState
 from tollgate_risk.signing import Signer
 
 POLICY = Path(__file__).parents[3] / "config" / "policy.yaml"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tollgate_contracts.execution import Account, Balance, OrderState, VenuePosition
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState, MarginTerms
+from tollgate_contracts.reconciliation import Account, Balance, VenuePosition
 from tollgate_contracts.strategy import Side
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.reconciliation import WORDS_MAX, clean, flat, not_flat

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollgate_contracts.execution import VenuePosition
 from tollgate_contracts.marketdata import FeedState, MarginTerms
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import VenuePosition
 from tollgate_contracts.strategy import Purpose
 from tollgate_risk.core import RiskCore
 from tollgate_risk.views import state_view

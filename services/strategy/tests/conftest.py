@@ -10,8 +10,7 @@ from tollgate_contracts.approval import SignedText
 from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
-    Account,
-    Balance,
+    Bust,
     Fill,
     Liquidity,
     Order,
@@ -30,10 +29,12 @@ from tollgate_contracts.marketdata import (
     SymbolQuote,
 )
 from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
 from tollgate_contracts.risk import Decision, Outcome
-from tollgate_contracts.strategy import Action, Intent
+from tollgate_contracts.strategy import Action, Intent, Side, TimeInForce
 from tollgate_strategy.core import StrategyCore
 
+STOP_ID = "tg" + "5" * 30
 START_US = 1_700_000_000_000_000
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
 # Averages that follow at once: after one quote the fast one has gone half-way, the slow one a hundredth.
@@ -246,6 +247,9 @@ class Market:
                 reduce_only=False,
                 quantity=intent.quantity,
                 limit_price=intent.limit_price,
+                attempt=1,
+                protects=None,
+                trigger_price=None,
                 from_state=OrderState.PLANNED,
                 to_state=to_state,
                 cumulative_quantity=Decimal(cumulative),
@@ -256,9 +260,89 @@ class Market:
             )
         )
 
+    def protect(self, intent: Intent, to_state: OrderState, cumulative: Decimal | str = "0") -> None:
+        """Say a state of the stop that execution has placed for what the entry ``intent`` filled."""
+        self.step(
+            Order(
+                **self.envelope("execution"),
+                client_order_id=STOP_ID,
+                venue_order_id=None,
+                intent_id=intent.id,
+                symbol=intent.symbol,
+                side=Side.SELL,
+                order_type=intent.order_type,
+                time_in_force=TimeInForce.GTC,
+                post_only=False,
+                reduce_only=True,
+                quantity=intent.quantity,
+                limit_price=intent.protection.limit_price,
+                attempt=1,
+                protects=intent.client_order_id,
+                trigger_price=intent.protection.trigger_price,
+                from_state=OrderState.PLANNED,
+                to_state=to_state,
+                cumulative_quantity=Decimal(cumulative),
+                cumulative_quote=Decimal(0),
+                reason=None,
+                detail="",
+                config_hash="0" * 64,
+            )
+        )
+
+    def stop_fills(self, intent: Intent, quantity: Decimal | str, price: str) -> Fill:
+        """Let the stop of ``intent`` trade."""
+        trade = VenueTrade(
+            trade_id=f"t{self.sequence}",
+            price=Decimal(price),
+            quantity=Decimal(quantity),
+            fee=Decimal(0),
+            fee_currency="USDT",
+            liquidity=Liquidity.TAKER,
+            venue_ts_us=self.now_us,
+        )
+        fill = Fill(
+            **self.envelope("execution"),
+            client_order_id=STOP_ID,
+            symbol=intent.symbol,
+            side=Side.SELL,
+            trade=trade,
+            config_hash="0" * 64,
+        )
+        self.step(fill)
+        return fill
+
+    def bust(self, fill: Fill) -> None:
+        """Let the venue take a fill back."""
+        self.step(
+            Bust(
+                **self.envelope("execution"),
+                client_order_id=fill.client_order_id,
+                symbol=fill.symbol,
+                side=fill.side,
+                trade=fill.trade,
+                config_hash=fill.config_hash,
+            )
+        )
+
+    def move(self, amount: str, account: str = "main") -> None:
+        """Let money come or go without an order."""
+        self.step(
+            Movement(
+                **self.envelope("execution"),
+                venue="simulated",
+                account=account,
+                movement_id=f"m{self.sequence}",
+                movement=MovementType.DEPOSIT,
+                currency="USDT",
+                amount=Decimal(amount),
+                symbol=None,
+                venue_ts_us=self.now_us,
+            )
+        )
+
     def fill(
         self, intent: Intent, quantity: Decimal | str | None = None, price: str | None = None, currency: str = "USDT"
-    ) -> None:
+    ) -> Fill:
         trade = VenueTrade(
             trade_id=f"t{self.sequence}",
             price=intent.limit_price if price is None else Decimal(price),
@@ -268,16 +352,16 @@ class Market:
             liquidity=Liquidity.TAKER,
             venue_ts_us=self.now_us,
         )
-        self.step(
-            Fill(
-                **self.envelope("execution"),
-                client_order_id=intent.client_order_id,
-                symbol=intent.symbol,
-                side=intent.side,
-                trade=trade,
-                config_hash="0" * 64,
-            )
+        fill = Fill(
+            **self.envelope("execution"),
+            client_order_id=intent.client_order_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            trade=trade,
+            config_hash="0" * 64,
         )
+        self.step(fill)
+        return fill
 
 
 @pytest.fixture(scope="session")

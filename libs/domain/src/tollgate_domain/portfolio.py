@@ -1,36 +1,45 @@
-"""Cash and positions from what the venue opened with and every fill since, at average cost.
+"""Cash and positions from what the venue opened with and every fill, bust and movement since, at average cost.
 
 Strategy, risk and ledger use this one arithmetic, so that they can only agree. Spot is paid in full and long only.
 A perpetual is a promise: its position is signed, what it has cost is the value at which it was entered, below zero
 for a short, and cash moves only by results and fees. At every moment and exactly::
 
-    cash + cost of spot positions == opening cash + opening cost of spot + realized - fees
+    cash + cost of spot positions == opening cash + opening cost of spot + realized - fees + moved
 
 and for each symbol of either kind, where a buy's value counts above zero and a sale's below::
 
     cost == opening cost + value of all trades + realized
 
 because whatever rounding takes from the cost of a part that is closed it gives to the realized result.
+
+A bust takes a trade back as if it had never been. What it had realized is remembered for the newest trades, and then
+the cost comes back to the last digit; of an older one that had closed a part, the part comes back at the average cost
+of what is held now, or at its own price where nothing is. The law above holds in every case, so what is uncertain is
+only which of realized and unrealized has it. A movement is money without an order: of the quote currency it is cash,
+of any other it lies beside the holdings, and no position follows from it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from tollgate_contracts.execution import Account, Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, divide, plain
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
 
 # Costs are kept to as many places as the books' database columns hold.
 COST_PLACES = 18
+# Of how many trades that made a position smaller it is remembered what they realized: a bust comes soon or never.
+REMEMBERED_MAX = 128
 
 
 class OversoldError(ValueError):
-    """A fill sells more than is held: what we believe and what the venue did differ."""
+    """More would be sold than is held, by a fill or for want of a bought one: we and the venue differ."""
 
 
 class KindError(ValueError):
@@ -73,17 +82,47 @@ def trade(before: Holding, quantity: Decimal, price: Decimal) -> tuple[Holding, 
     return after, notional(price, ended) - cost
 
 
+def untrade(before: Holding, quantity: Decimal, price: Decimal, realized: Decimal | None) -> tuple[Holding, Decimal]:
+    """Return the holding without a trade of signed ``quantity``, and how much more is then realized, before fees.
+
+    ``realized`` is what the trade itself had brought, none where that is not known any more.
+    """
+    left, value = before.quantity - quantity, notional(price, quantity)
+    had_closed = left * quantity < ZERO
+    if not left:
+        cost = ZERO
+    elif had_closed and realized is None:
+        cost = _at_average(before, left, price)
+    else:
+        cost = before.cost - value - (realized or ZERO)
+        # What was traded since has mixed the costs: what is left never has one of the other sign.
+        cost = _at_average(before, left, price) if cost * left < ZERO else cost
+    return replace(before, quantity=left, cost=cost), cost - before.cost + value
+
+
+def _at_average(before: Holding, left: Decimal, price: Decimal) -> Decimal:
+    if before.quantity * left <= ZERO:
+        return notional(price, left)
+    return divide(before.cost * left, before.quantity, COST_PLACES)
+
+
 class Portfolio:
     """The holdings of one account in one quote currency."""
 
     def __init__(self, quote_currency: str) -> None:
         self.quote_currency = quote_currency
         self.opened = False
+        self.opened_us = 0
+        """The venue's time of the account message that opened it: what moved until then is in it."""
         self.cash = ZERO
         self.realized = ZERO
         """Sum of what closing positions has brought over their cost, before fees."""
         self.fees = ZERO
+        self.moved = ZERO
+        """Sum of the movements in the quote currency."""
         self._holdings: dict[str, Holding] = {}
+        self._beside: dict[str, Decimal] = {}
+        self._remembered: list[tuple[str, Decimal]] = []
 
     def open(self, account: Account, symbols: tuple[str, ...], perpetuals: Collection[str] = ()) -> bool:
         """Take the opening balances and positions from the first account message; say whether this was it.
@@ -103,7 +142,7 @@ class Portfolio:
             if position.symbol in symbols:
                 entry_value = notional(position.entry_price, position.quantity)
                 self._hold(position.symbol, Holding(position.quantity, entry_value, perpetual=True))
-        self.opened = True
+        self.opened, self.opened_us = True, account.venue_ts_us
         return True
 
     def holding(self, symbol: str) -> Holding:
@@ -131,11 +170,54 @@ class Portfolio:
             raise OversoldError(f"fill {made.trade_id} sells {made.quantity} {fill.symbol}, held {before.quantity}")
         quantity = signed(fill.side, made.quantity)
         after, realized = trade(before, quantity, made.price)
+        remember(self._remembered, before, fill, realized)
         self._hold(fill.symbol, after)
         self.cash += (realized if perpetual else -notional(made.price, quantity)) - made.fee
         self.fees += made.fee
         self.realized += realized
         return realized
+
+    def undo(self, bust: Bust, *, perpetual: bool = False) -> Decimal:
+        """Take one booked fill back and return how much more is realized without it, before fees.
+
+        Raises ``OversoldError`` when spot that it had bought has been sold since, ``KindError`` when what is held is
+        of the other kind, and ``ValueError`` for a fee in a currency other than the quote currency.
+        """
+        made = bust.trade
+        if made.fee_currency != self.quote_currency:
+            raise ValueError(f"bust {made.trade_id}: fee in {made.fee_currency}, expected {self.quote_currency}")
+        before = self._holdings.get(bust.symbol, Holding(ZERO, ZERO, perpetual))
+        if before.perpetual is not perpetual:
+            kind = "a perpetual" if before.perpetual else "spot"
+            raise KindError(f"bust {made.trade_id} of {bust.symbol}, which is held as {kind}")
+        if not perpetual and bust.side is Side.BUY and made.quantity > before.quantity:
+            raise OversoldError(
+                f"bust {made.trade_id} takes back {made.quantity} {bust.symbol}, held {before.quantity}"
+            )
+        quantity = signed(bust.side, made.quantity)
+        after, realized = untrade(before, quantity, made.price, recall(self._remembered, bust))
+        self._hold(bust.symbol, after)
+        self.cash += (realized if perpetual else notional(made.price, quantity)) + made.fee
+        self.fees -= made.fee
+        self.realized += realized
+        return realized
+
+    def move(self, movement: Movement) -> bool:
+        """Take in money that came or went without an order; say whether it was news and not in the opening."""
+        if not self.opened or movement.venue_ts_us <= self.opened_us:
+            return False
+        if movement.currency == self.quote_currency:
+            self.cash += movement.amount
+            self.moved += movement.amount
+            return True
+        beside = self._beside.pop(movement.currency, ZERO) + movement.amount
+        if beside:
+            self._beside[movement.currency] = beside
+        return True
+
+    def beside(self, currency: str) -> Decimal:
+        """Return what has moved of a currency other than the quote currency: it is there, or gone, beside holdings."""
+        return self._beside.get(currency, ZERO)
 
     def _hold(self, symbol: str, holding: Holding) -> None:
         if holding.quantity:
@@ -147,9 +229,13 @@ class Portfolio:
         """Return the state as JSON-ready values."""
         return {
             "opened": self.opened,
+            "opened_us": self.opened_us,
             "cash": plain(self.cash),
             "realized": plain(self.realized),
             "fees": plain(self.fees),
+            "moved": plain(self.moved),
+            "beside": {currency: plain(self._beside[currency]) for currency in sorted(self._beside)},
+            "remembered": [[trade, plain(realized)] for trade, realized in self._remembered],
             "holdings": {
                 symbol: [plain(holding.quantity), plain(holding.cost)] for symbol, holding in self.holdings().items()
             },
@@ -159,13 +245,34 @@ class Portfolio:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what ``snapshot`` returned."""
         self.opened = state["opened"]
+        self.opened_us = state["opened_us"]
         self.cash = Decimal(state["cash"])
         self.realized = Decimal(state["realized"])
         self.fees = Decimal(state["fees"])
+        self.moved = Decimal(state["moved"])
+        self._beside = {currency: Decimal(amount) for currency, amount in state["beside"].items()}
+        self._remembered = [(trade, Decimal(realized)) for trade, realized in state["remembered"]]
         self._holdings = {
             symbol: Holding(Decimal(quantity), Decimal(cost), symbol in state["perpetuals"])
             for symbol, (quantity, cost) in state["holdings"].items()
         }
+
+
+def remember(remembered: list[tuple[str, Decimal]], before: Holding, fill: Fill, realized: Decimal) -> None:
+    """Remember what a trade that made the position smaller has realized; the oldest makes room."""
+    if before.quantity * signed(fill.side, fill.trade.quantity) < ZERO:
+        remembered.append((f"{fill.symbol} {fill.trade.trade_id}", realized))
+        del remembered[:-REMEMBERED_MAX]
+
+
+def recall(remembered: list[tuple[str, Decimal]], bust: Bust) -> Decimal | None:
+    """Return what the trade that is taken back had realized, and forget it; none where that is not known."""
+    name = f"{bust.symbol} {bust.trade.trade_id}"
+    for number, (trade_name, realized) in enumerate(remembered):
+        if trade_name == name:
+            del remembered[number]
+            return realized
+    return None
 
 
 def _state_of(portfolio: Portfolio | None) -> dict[str, Any] | None:

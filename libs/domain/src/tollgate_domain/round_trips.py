@@ -4,16 +4,19 @@ A position opens a trip, and the trade that takes it to zero ends it; a perpetua
 side ends one and opens the next, and its fee is parted between them by quantity. What the account held at opening has
 no known cost, or one from before our time: the desk takes it in at the first mark seen from opening on, and its trip
 counts from there. The results of all trips, ended and open, are together what trading has realized since opening.
+
+A bust takes a trade out of the open trip. A trip that the trade had ended stays as it was counted, for what followed
+from it has happened; what is held again opens another, which begins with what the ended one had too much.
 """
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from tollgate_contracts.execution import Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import COST_PLACES, EMPTY, Holding, signed, trade
+from tollgate_domain.portfolio import COST_PLACES, EMPTY, Holding, recall, remember, signed, trade, untrade
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class RoundTrips:
     """The open trips of one account, by symbol."""
 
     open: dict[str, OpenTrip] = field(default_factory=dict)
+    remembered: list[tuple[str, Exact]] = field(default_factory=list)
+    """What the newest trades that made a position smaller have realized, oldest first."""
 
     def take_in(self, symbol: str, quantity: Decimal, mark: Decimal, now_us: int) -> None:
         """Open a trip for what was held at opening, at ``mark``; ``quantity`` is below zero for a short."""
@@ -66,6 +71,7 @@ class RoundTrips:
         before = EMPTY if trip is None else Holding(trip.quantity, trip.cost)
         quantity = signed(fill.side, made.quantity)
         after, realized = trade(before, quantity, made.price)
+        remember(self.remembered, before, fill, realized)
         booked = realized - made.fee
         if trip is not None and after.quantity * before.quantity > ZERO:
             trip.quantity, trip.cost, trip.result = after.quantity, after.cost, trip.result + booked
@@ -80,3 +86,22 @@ class RoundTrips:
             del self.open[fill.symbol]
         result = trip.result + booked + opening_fee
         return Booked(booked, RoundTrip(fill.symbol, result, trip.opened_us, now_us, stopped))
+
+    def undo(self, bust: Bust, now_us: int) -> Booked:
+        """Take one booked fill back at tape time; its result is what is then realized more, with the fee."""
+        made = bust.trade
+        trip = self.open.get(bust.symbol)
+        before = EMPTY if trip is None else Holding(trip.quantity, trip.cost)
+        quantity = signed(bust.side, made.quantity)
+        after, realized = untrade(before, quantity, made.price, recall(self.remembered, bust))
+        booked = realized + made.fee
+        if trip is None:
+            self.open[bust.symbol] = OpenTrip(after.quantity, after.cost, booked, now_us)
+            return Booked(booked, None)
+        trip.quantity, trip.cost, trip.result = after.quantity, after.cost, trip.result + booked
+        if after.quantity:
+            return Booked(booked, None)
+        del self.open[bust.symbol]
+        # A trip of which nothing is left has never been; one that had closed a part has brought what that part did.
+        ended = RoundTrip(bust.symbol, trip.result, trip.opened_us, now_us, stopped=False) if trip.result else None
+        return Booked(booked, ended)

@@ -4,10 +4,10 @@ The law of this module: a loss comes wholly out of trading capital and leaves a 
 deficit good; of what is above, a share goes to the treasury and is never traded with again. So whatever the results
 and their order, exactly::
 
-    trading + treasury == opening + sum of all results
+    trading + treasury == opening + contributions + sum of all results
 
 the treasury never falls, and it never holds more than its share of the highest sum that the results have reached.
-No money from outside is ever assumed.
+No money from outside is ever assumed: a contribution is what the venue states, below zero where it has gone.
 """
 
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class Capital:
     """What has been lost since the results were highest: to be made good before the treasury gets more."""
 
     def contribute(self, value: Decimal) -> Self:
-        """Return the capital with what the desk opened with besides, which is no result."""
+        """Return the capital with what the desk opened with besides, or what was transferred; neither is a result."""
         return replace(self, trading=self.trading + value)
 
     def book(self, result: Decimal, share_bps: Decimal) -> Self:

@@ -13,9 +13,9 @@ SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::json
 """
 INSERT_ENTRIES = """
 INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines,
-                            symbol, trade_id, client_order_id, config_hash)
+                            symbol, trade_id, client_order_id, config_hash, protects, movement_id)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
-                     $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[])
+                     $8::smallint[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
 """
 INSERT_POSTINGS = """
 INSERT INTO ledger.postings (entry_id, line, account, currency, amount)
@@ -33,7 +33,7 @@ SELECT tape_sequence, subject, message_id, body, chain_hash FROM ledger.archive 
 """
 READ_ENTRIES = """
 SELECT id AS number, kind, tape_sequence, message_id, ts_us, run_id, cycle_id,
-       symbol, trade_id, client_order_id, config_hash
+       symbol, trade_id, client_order_id, config_hash, protects, movement_id
 FROM ledger.entries WHERE id > $1 ORDER BY id
 """
 READ_POSTINGS = """

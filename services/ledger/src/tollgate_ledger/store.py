@@ -19,7 +19,7 @@ from tollgate_ledger import statements as sql
 from tollgate_ledger.chain import GENESIS, chain_hash, continued
 from tollgate_ledger.core import EntryKind, JournalEntry, Posting
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # A commit takes milliseconds; one that takes longer than this is stuck, and starting again is the cure.
 _STATEMENT_S = 10.0
 _CONNECT_S = 5.0
@@ -320,7 +320,8 @@ def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
 def _entry_row(entry: JournalEntry) -> tuple[object, ...]:
     place = (entry.number, entry.tape_sequence, entry.message_id, entry.kind.value)
     origin = (entry.ts_us, entry.run_id, entry.cycle_id, len(entry.postings))
-    return (*place, *origin, entry.symbol, entry.trade_id, entry.client_order_id, entry.config_hash)
+    ids = (entry.symbol, entry.trade_id, entry.client_order_id, entry.config_hash)
+    return (*place, *origin, *ids, entry.protects, entry.movement_id)
 
 
 def _posting_rows(entries: Sequence[JournalEntry]) -> list[tuple[object, ...]]:

@@ -13,8 +13,9 @@ from decimal import Decimal
 from tollgate_chassis.tape import Record
 from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Fill, Order, Reconcile, Refusal, Report
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
 from tollgate_contracts.money import ZERO
+from tollgate_contracts.reconciliation import Reconcile
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
 from tollgate_contracts.strategy import Action, Intent
 from tollgate_domain.portfolio import EMPTY, Holding
@@ -79,6 +80,9 @@ class Explainer:
         self._file_decisions(record.sequence, at_us, message, judged, outputs)
         if isinstance(message, Fill):
             self._travel(message, held, realized)
+        elif isinstance(message, Bust) and self._trips is not None:
+            held_now, realized_now = self._books(message)
+            self._trips.undo(message, held_now, realized_now - realized)
         self._hear(Event(record.sequence, at_us, message))
 
     def _ask(self, sequence: int, at_us: int, intent: Intent) -> Judged:
@@ -112,9 +116,9 @@ class Explainer:
         )
 
     def _books(self, message: Message) -> tuple[Decimal, Decimal]:
-        """Return what is held of a fill's symbol, and what all trades so far have realized."""
+        """Return what is held of a trade's symbol, and what all trades so far have realized."""
         portfolio = self.core.state.portfolio
-        if not isinstance(message, Fill) or portfolio is None:
+        if not isinstance(message, Fill | Bust) or portfolio is None:
             return ZERO, ZERO
         return portfolio.holding(message.symbol).quantity, portfolio.realized
 
@@ -174,7 +178,9 @@ class Explainer:
         message = event.message
         if isinstance(message, Decision):
             self._hear_decision(event, message)
-        elif isinstance(message, Order | Report | Fill | Refusal):
+        elif isinstance(message, Order | Report | Fill | Bust | Refusal):
+            if isinstance(message, Order) and message.protects is not None:
+                self._adopt_stop(message.client_order_id, message.protects)
             story = self._by_order.get(message.client_order_id) or self._stranger(event, message.client_order_id)
             was_over = story.over
             story.hear(event)
@@ -182,7 +188,7 @@ class Explainer:
                 self._finish(story)
             if isinstance(message, Report):
                 self._last_report = (event.sequence, story)
-            if isinstance(message, Fill):
+            if isinstance(message, Fill | Bust):
                 self._match(story, message.trade.trade_id)
             elif isinstance(message, Order | Report) and message.venue_order_id is not None:
                 self._match(story, message.venue_order_id)
@@ -190,6 +196,14 @@ class Explainer:
             sequence, story = self._last_report
             if message.cause == sequence:
                 story.hear(event)
+
+    def _adopt_stop(self, stop_id: str, entry_id: str) -> None:
+        """Tell a protective stop in the story of the order whose fills it protects."""
+        story = self._by_order.get(entry_id)
+        if story is not None and stop_id not in self._by_order:
+            self._by_order[stop_id] = story
+            story.stops.append(stop_id)
+            self._match(story, stop_id)
 
     def _hear_decision(self, event: Event, decision: Decision) -> None:
         judged, story = self._undecided.pop((decision.intent_id, decision.client_order_id), (None, None))
@@ -236,8 +250,9 @@ class Explainer:
         oldest = self._over.popleft()
         if oldest.pinned:
             return
-        if self._by_order.get(oldest.client_order_id) is oldest:
-            del self._by_order[oldest.client_order_id]
+        for client_order_id in (oldest.client_order_id, *oldest.stops):
+            if self._by_order.get(client_order_id) is oldest:
+                del self._by_order[client_order_id]
         for judged in (oldest.judged, *oldest.cancels):
             if judged.computed is not None:
                 self._undecided.pop((judged.computed.intent_id, oldest.client_order_id), None)

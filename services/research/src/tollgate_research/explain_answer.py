@@ -5,8 +5,9 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from tollgate_contracts.approval import Approval
-from tollgate_contracts.execution import Fill, Order, Reconcile, Refusal, Report
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
 from tollgate_contracts.money import divide, plain
+from tollgate_contracts.reconciliation import Reconcile
 from tollgate_contracts.risk import Decision, KillSwitch
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_research.explain import Explainer
@@ -47,12 +48,20 @@ def answer_of(story: Story, explainer: Explainer, *, with_policy: bool = False) 
         standing=_standing(moment),
         verdict=_verdict(story.judged),
         cancels=tuple((_why(judged), _verdict(judged)) for judged in story.cancels),
-        execution=tuple(_line(story, event) for event in story.events if not isinstance(event.message, Report | Fill)),
+        execution=tuple(_line(story, event) for event in story.events if _is_told(story, event)),
         venue=tuple(_line(story, event) for event in story.events if isinstance(event.message, Report)),
         trades=trades_of(story),
         result=result_of(story, side, currency, explainer.holding(story.symbol), quote.mark if quote else None),
         dropped=story.dropped,
     )
+
+
+def _is_told(story: Story, event: Event) -> bool:
+    """Say whether a record has a line of its own: its trades have a table, but those of a stop are its end."""
+    message = event.message
+    if isinstance(message, Fill):
+        return message.client_order_id != story.client_order_id
+    return not isinstance(message, Report)
 
 
 def _approval(judged: Judged) -> Approval | None:
@@ -67,9 +76,10 @@ def _approval(judged: Judged) -> Approval | None:
 
 def _what(story: Story) -> What:
     said = [event.message for event in story.events]
-    last = next((message for message in reversed(said) if isinstance(message, Order)), None)
+    own = [m for m in said if isinstance(m, Order | Report) and m.client_order_id not in story.stops]
+    last = next((message for message in reversed(own) if isinstance(message, Order)), None)
     approval = _approval(story.judged)
-    venue_ids = [m.venue_order_id for m in said if isinstance(m, Order | Report) and m.venue_order_id]
+    venue_ids = [message.venue_order_id for message in own if message.venue_order_id]
     return What(
         client_order_id=story.client_order_id,
         symbol=story.symbol,
@@ -225,13 +235,24 @@ def _line(story: Story, event: Event) -> Line:
     return Line(event.sequence, event.at_us - story.judged.moment.at_us, what, detail)
 
 
+def _name(order: Order) -> str:
+    if order.protects is not None and order.trigger_price is not None:
+        return f"stop of {plain(order.quantity)} at {plain(order.trigger_price)}: "
+    return "" if order.attempt == 1 else f"attempt {order.attempt}: "
+
+
 def _told(event: Event) -> tuple[str, str]:
     message = event.message
     if isinstance(message, Order):
         so_far = f"{plain(message.cumulative_quantity)} filled" if message.cumulative_quantity else ""
         reason = "" if message.reason is None else message.reason.value
         parts = (so_far, reason, message.detail)
-        return f"{message.from_state.value} -> {message.to_state.value}", "; ".join(filter(None, parts))
+        return f"{_name(message)}{message.from_state.value} -> {message.to_state.value}", "; ".join(filter(None, parts))
+    if isinstance(message, Fill | Bust):
+        trade = message.trade
+        what = f"{message.side.value} {plain(trade.quantity)} at {plain(trade.price)}"
+        said = "taken back by the venue" if isinstance(message, Bust) else "stop traded"
+        return f"{said}: {what}", f"trade {trade.trade_id}"
     if isinstance(message, Refusal):
         return f"refused {message.decision_id}: " + ", ".join(code.value for code in message.codes), message.detail
     if isinstance(message, Report):
@@ -241,7 +262,7 @@ def _told(event: Event) -> tuple[str, str]:
         parts = (counted, reason, message.detail)
         return f"{message.status.value} (by {message.source.value})", "; ".join(filter(None, parts))
     if isinstance(message, Reconcile):
-        return "reconciled", f"{message.differed}; {message.done}"
+        return "reconciled", f"{message.differed}; {message.repair.value.lower()}: {message.detail}"
     if isinstance(message, Decision):
         return f"another decision, {message.id}", f"{message.outcome.value} for {message.intent_id}"
     return message.kind, ""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tollgate_contracts.execution import Fill
 from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
@@ -75,22 +74,21 @@ class Result:
 
 
 def trades_of(story: Story) -> tuple[Trade, ...]:
-    """Return the order's fills, in order."""
+    """Return the order's fills that stand, in order."""
     asked_us = story.judged.moment.at_us
     return tuple(
         Trade(
             sequence=event.sequence,
             after_us=event.at_us - asked_us,
-            trade_id=event.message.trade.trade_id,
-            price=event.message.trade.price,
-            quantity=event.message.trade.quantity,
-            fee=event.message.trade.fee,
-            fee_currency=event.message.trade.fee_currency,
-            liquidity=event.message.trade.liquidity.value,
-            venue_ts_us=event.message.trade.venue_ts_us,
+            trade_id=fill.trade.trade_id,
+            price=fill.trade.price,
+            quantity=fill.trade.quantity,
+            fee=fill.trade.fee,
+            fee_currency=fill.trade.fee_currency,
+            liquidity=fill.trade.liquidity.value,
+            venue_ts_us=fill.trade.venue_ts_us,
         )
-        for event in story.events
-        if isinstance(event.message, Fill)
+        for event, fill in story.trades
     )
 
 

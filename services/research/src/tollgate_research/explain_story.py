@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import TERMINAL_STATES, Fill, Order, Refusal
+from tollgate_contracts.execution import TERMINAL_STATES, Bust, Fill, Order, Refusal
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.risk import Decision, KillSwitch, Outcome, TradingMode
 from tollgate_contracts.strategy import Action, Intent
@@ -113,6 +113,8 @@ class Story:
     cancels: list[Judged] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     trips: list[Trip] = field(default_factory=list)
+    stops: list[str] = field(default_factory=list)
+    """Client order ids of the stops that protect what it has filled; execution places a hundred at most."""
     dropped: int = 0
     """Events and cancels beyond what is kept."""
     over: bool = False
@@ -136,7 +138,7 @@ class Story:
     def hear(self, event: Event) -> None:
         """Take in a later record about it."""
         message = event.message
-        if isinstance(message, Order):
+        if isinstance(message, Order) and message.protects is None:
             self.over = message.to_state in TERMINAL_STATES
         elif isinstance(message, Refusal):
             self.over = self.over or message.decision_id in self.judged.ids()
@@ -151,6 +153,17 @@ class Story:
             self.trips.append(trip)
 
     @property
-    def fills(self) -> list[Fill]:
-        """Its trades, in order."""
-        return [event.message for event in self.events if isinstance(event.message, Fill)]
+    def trades(self) -> list[tuple[Event, Fill]]:
+        """Its own trades that stand, in order: none that was taken back, and none of a stop."""
+        busted = {
+            (event.message.client_order_id, event.message.trade.trade_id)
+            for event in self.events
+            if isinstance(event.message, Bust)
+        }
+        return [
+            (event, event.message)
+            for event in self.events
+            if isinstance(event.message, Fill)
+            and event.message.client_order_id == self.client_order_id
+            and (event.message.client_order_id, event.message.trade.trade_id) not in busted
+        ]

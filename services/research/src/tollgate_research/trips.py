@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tollgate_contracts.execution import Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
@@ -71,3 +71,28 @@ class Trips:
             trip.closed_us = fill.ts_us
             del self._open[fill.symbol]
         return trip
+
+    def undo(self, bust: Bust, after: Decimal, realized: Decimal) -> None:
+        """Take a fill back out of the trip under way; one that has ended stays as it was told.
+
+        ``after`` is what is held without it, ``realized`` what the portfolio has realized more because of that.
+        """
+        trip = self._open.get(bust.symbol)
+        if trip is None:
+            return
+        trip.fills -= 1
+        value = notional(bust.trade.price, bust.trade.quantity)
+        if bust.side is Side.BUY:
+            trip.bought -= bust.trade.quantity
+            trip.bought_for -= value
+        else:
+            trip.sold -= bust.trade.quantity
+            trip.sold_for -= value
+        trip.realized += realized
+        if bust.trade.fee_currency == self.quote_currency:
+            trip.fees -= bust.trade.fee
+        else:
+            trip.foreign_fees -= 1
+        if not after:
+            trip.closed_us = bust.ts_us
+            del self._open[bust.symbol]

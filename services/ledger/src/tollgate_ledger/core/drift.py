@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
 
-from tollgate_contracts.execution import Account, Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_ledger.core.journal import held
 from tollgate_ledger.core.parameters import Parameters
 
@@ -52,11 +53,11 @@ class DriftWatch:
         """The currencies in which a drift has been reported and has not ended, sorted."""
         return tuple(sorted(currency for currency, watch in self._watches.items() if watch.reported))
 
-    def traded(self, fill: Fill) -> None:
-        """Note that ``fill`` is booked."""
+    def traded(self, message: Fill | Bust | Movement) -> None:
+        """Note that ``message`` is booked."""
         # A venue that stamps a trade with a time to come would blind the comparison until then.
-        traded_us = min(fill.trade.venue_ts_us, fill.ts_us)
-        for currency in fill.symbol.split("-"):
+        traded_us = min(_venue_us(message), message.ts_us)
+        for currency in (message.currency,) if isinstance(message, Movement) else message.symbol.split("-"):
             watch = self._watches.setdefault(currency, _Watch())
             watch.traded_us = max(watch.traded_us, traded_us)
             if traded_us <= self._compared_us:
@@ -96,3 +97,10 @@ class DriftWatch:
         """Take back what ``snapshot`` returned."""
         self._compared_us = state["compared_us"]
         self._watches = {currency: _Watch(**watch) for currency, watch in state["watches"].items()}
+
+
+def _venue_us(message: Fill | Bust | Movement) -> int:
+    if isinstance(message, Movement):
+        return message.venue_ts_us
+    # Of a bust only our own time is known: the venue's is that of the trade, long before.
+    return message.ts_us if isinstance(message, Bust) else message.trade.venue_ts_us

@@ -1,4 +1,4 @@
-"""Double entry: how an account message and a fill become postings.
+"""Double entry: how an account message, a fill, a bust and a movement become postings.
 
 The law: **the postings of an entry sum to zero in every currency that they touch.** An amount above zero is a
 debit, one below zero a credit. The accounts, each kept per currency:
@@ -11,7 +11,11 @@ debit, one below zero a credit. The accounts, each kept per currency:
                            currency its balance is exactly the cost of the position now held
 ``income:realized``        result of sales before fees; a profit is a credit, a loss a debit
 ``income:rebates``         fees below zero, which the venue pays us
+``income:funding``         funding of perpetuals; what we receive is a credit, what we pay a debit
 ``expense:fees``           fees that we pay
+``expense:charges``        fees that the venue charges apart from any trade; a rebate of such is a credit
+``expense:dust``           remainders that the venue took or converted; what came in for them is a credit
+``equity:transfers``       deposits, withdrawals and transfers: money that is neither won nor lost
 =========================  =====================================================================================
 
 Buying 0.5 BTC at 100 USDT with a fee of 0.1 USDT::
@@ -28,15 +32,18 @@ Selling half of it at 120 USDT, free of fees, realizes 30 - 25 = 5 USDT::
                                           income:realized    USDT   -5
 
 The fee has lines of its own, so that the price paid and the fee paid can each be read off the journal. A line of
-zero is left out. Nothing here rounds: an amount that the books' columns cannot hold is refused beforehand.
+zero is left out. A bust has the lines of its fill with every sign changed, but for what is realized without it: that
+is what keeps the clearing account at the cost of the position. Nothing here rounds: an amount that the books' columns
+cannot hold is refused beforehand.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from tollgate_contracts.execution import Account, Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, is_multiple
+from tollgate_contracts.reconciliation import Account, Movement, MovementType
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
 
@@ -47,7 +54,21 @@ _AMOUNT_STEP = Decimal(1).scaleb(-18)
 OPENING = "equity:opening"
 REALIZED = "income:realized"
 REBATES = "income:rebates"
+FUNDING = "income:funding"
 FEES = "expense:fees"
+CHARGES = "expense:charges"
+DUST = "expense:dust"
+TRANSFERS = "equity:transfers"
+
+_MOVED_TO = {
+    MovementType.DEPOSIT: TRANSFERS,
+    MovementType.WITHDRAWAL: TRANSFERS,
+    MovementType.TRANSFER: TRANSFERS,
+    MovementType.FUNDING: FUNDING,
+    MovementType.DUST: DUST,
+    MovementType.FEE: CHARGES,
+    MovementType.REBATE: CHARGES,
+}
 
 
 def asset(currency: str) -> str:
@@ -81,6 +102,10 @@ class EntryKind(StrEnum):
     """The venue's balances in the first account message."""
     FILL = "fill"
     """One trade of ours."""
+    BUST = "bust"
+    """One trade of ours that the venue has taken back."""
+    MOVEMENT = "movement"
+    """Money that came or went without an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +124,10 @@ class JournalEntry:
     trade_id: str | None = None
     client_order_id: str | None = None
     config_hash: str | None = None
-    """The policy under which the order was approved; null for the opening."""
+    """The policy under which the order was approved; null for the opening and for movements."""
+    protects: str | None = None
+    """Of a trade of a protective stop, the order whose position it ends."""
+    movement_id: str | None = None
 
 
 class AlarmReason(StrEnum):
@@ -110,15 +138,17 @@ class AlarmReason(StrEnum):
     CONFIG_OTHER_CURRENCY = "config_other_currency"
     """A new config would change the currency of books that are open; the one before stays in force."""
     TRADE_CONFLICT = "trade_conflict"
-    """A trade id was booked before with other content; the first booking stands."""
+    """A trade id was booked or taken back before with other content; the first booking stands."""
+    MOVEMENT_CONFLICT = "movement_conflict"
+    """A movement id was booked before with other content; the first booking stands."""
     NOT_OPENED = "not_opened"
-    """A fill came before any account message: the opening balances hold it already, or nothing does."""
+    """A fill or a bust came before any account message: the opening balances hold it already, or nothing does."""
     FOREIGN_QUOTE = "foreign_quote"
-    """A fill's symbol is not quoted in the books' currency; it is not booked."""
+    """A fill's symbol, or a bust's, is not quoted in the books' currency; it is not booked."""
     FEE_CURRENCY = "fee_currency"
-    """A fill's fee is not in the books' currency; it is not booked."""
+    """A fill's fee, or a bust's, is not in the books' currency; it is not booked."""
     OVERSOLD = "oversold"
-    """A fill sells more than the books hold; it is not booked, and the drift against the venue will show."""
+    """A fill sells, or a bust takes back, more than the books hold; it is not booked, and the drift will show."""
     UNREPRESENTABLE = "unrepresentable"
     """An amount has more digits than books and wire can hold; nothing was rounded and nothing booked."""
 
@@ -147,20 +177,38 @@ def opening_postings(account: Account) -> tuple[Posting, ...]:
     return tuple(lines)
 
 
-def fill_postings(fill: Fill, realized: Decimal) -> tuple[Posting, ...]:
-    """Return the lines of one fill; ``realized`` is its result before fees, in quote currency, zero for a buy."""
-    base, quote = fill.symbol.split("-")
-    sign = 1 if fill.side is Side.BUY else -1
-    quantity = sign * fill.trade.quantity
-    value = sign * notional(fill.trade.price, fill.trade.quantity)
-    fee = fill.trade.fee
+def trade_postings(message: Fill | Bust, realized: Decimal) -> tuple[Posting, ...]:
+    """Return the lines of one fill or bust; ``realized`` is what is realized more by it, before fees."""
+    symbol, trade = message.symbol, message.trade
+    base, quote = symbol.split("-")
+    brings = (message.side is Side.BUY) is not isinstance(message, Bust)
+    quantity, value = trade.quantity, notional(trade.price, trade.quantity)
+    quantity, value = (quantity, value) if brings else (-quantity, -value)
+    fee = -trade.fee if isinstance(message, Bust) else trade.fee
     lines = (
         Posting(asset(base), base, quantity),
-        Posting(trading(fill.symbol), base, -quantity),
+        Posting(trading(symbol), base, -quantity),
         Posting(asset(quote), quote, -value),
-        Posting(trading(fill.symbol), quote, value + realized),
+        Posting(trading(symbol), quote, value + realized),
         Posting(REALIZED, quote, -realized),
-        Posting(FEES if fee > ZERO else REBATES, quote, fee),
+        # By the fee as it was charged, so that a bust takes it back from where it was booked.
+        Posting(FEES if trade.fee > ZERO else REBATES, quote, fee),
         Posting(asset(quote), quote, -fee),
     )
     return tuple(line for line in lines if line.amount)
+
+
+def movement_postings(movement: Movement) -> tuple[Posting, ...]:
+    """Return the lines of one movement; none where nothing moved."""
+    currency, amount = movement.currency, movement.amount
+    if not amount:
+        return ()
+    return (
+        Posting(asset(currency), currency, amount),
+        Posting(_MOVED_TO[movement.movement], currency, -amount),
+    )
+
+
+def is_transfer(movement: Movement) -> bool:
+    """Say whether the money is neither won nor lost."""
+    return _MOVED_TO[movement.movement] == TRANSFERS

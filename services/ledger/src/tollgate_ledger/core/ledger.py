@@ -1,6 +1,6 @@
 """The state machine of the books: steps the tape, books what moved money, and says what the books are worth.
 
-It knows nothing until its own config message is on the tape; the opening account and the fills that come before
+It knows nothing until its own config message is on the tape; the opening account and what moves money before it
 are kept in order and booked then, so the books do not depend on which service started first. What moved money is
 booked once, by the trade's own id; what cannot be booked as it is raises an alarm and is left out, and the
 comparison with the venue shows the difference. A quote moves marks and equity, and nothing else.
@@ -17,13 +17,14 @@ from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Fill
+from tollgate_contracts.execution import Bust, Fill, Order
 from tollgate_contracts.ledger import Books, Cash, Drift
 from tollgate_contracts.marketdata import Clock, Quote
 from tollgate_contracts.money import ZERO, plain
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_domain.portfolio import Portfolio
 from tollgate_ledger.core.drift import DriftWatch
-from tollgate_ledger.core.guards import Already, judge
+from tollgate_ledger.core.guards import Already, judge, judge_movement
 from tollgate_ledger.core.journal import (
     Alarm,
     AlarmReason,
@@ -31,16 +32,23 @@ from tollgate_ledger.core.journal import (
     JournalEntry,
     Posting,
     asset,
-    fill_postings,
     fits,
     held,
+    is_transfer,
+    movement_postings,
     opening_postings,
+    trade_postings,
 )
 from tollgate_ledger.core.parameters import Parameters
 from tollgate_ledger.core.trades import Trades
 from tollgate_ledger.core.valuation import Valuation
 
-_SNAPSHOT_FORMAT = 1
+_SNAPSHOT_FORMAT = 2
+# Of so many protective stops it is remembered what they protect; a desk has as many at once as it has positions.
+_STOPS_MAX = 512
+
+Moving = Account | Fill | Bust | Movement
+"""What moves money, and must wait for the configuration in its order."""
 
 
 class _Reply:
@@ -75,12 +83,17 @@ class LedgerCore:
         self._drift = DriftWatch()
         self._trades = Trades()
         self._balances: dict[tuple[str, str], Decimal] = {}
-        self._waiting: list[tuple[int, Account | Fill]] = []
+        self._waiting: list[tuple[int, Moving]] = []
+        self._protects: dict[str, str] = {}
+        """By client order id of a protective stop, the order whose fills it protects."""
         self._said: tuple[Decimal, int] | None = None
         self._handlers: dict[type[Message], Callable[[int, Any, _Reply], None]] = {
             Config: self._on_config,
             Account: self._on_account,
-            Fill: self._on_fill,
+            Order: self._on_order,
+            Fill: self._on_trade,
+            Bust: self._on_trade,
+            Movement: self._on_movement,
             Quote: self._on_quote,
             Clock: self._on_clock,
         }
@@ -134,10 +147,7 @@ class LedgerCore:
     def _take_up_waiting(self, reply: _Reply) -> None:
         waiting, self._waiting = self._waiting, []
         for sequence, message in waiting:
-            if isinstance(message, Account):
-                self._on_account(sequence, message, reply)
-            else:
-                self._on_fill(sequence, message, reply)
+            self._handlers[type(message)](sequence, message, reply)
 
     def _on_account(self, sequence: int, account: Account, reply: _Reply) -> None:
         if self._parameters is None:
@@ -168,32 +178,64 @@ class LedgerCore:
             self._book(EntryKind.OPENING, sequence, account, postings, reply)
         reply.booked = True
 
-    def _on_fill(self, sequence: int, fill: Fill, reply: _Reply) -> None:
+    def _on_order(self, _sequence: int, order: Order, _reply: _Reply) -> None:
+        if order.protects is not None:
+            self._protects[order.client_order_id] = order.protects
+            if len(self._protects) > _STOPS_MAX:
+                del self._protects[next(iter(self._protects))]
+
+    def _on_trade(self, sequence: int, message: Fill | Bust, reply: _Reply) -> None:
         if self._parameters is None:
-            self._waiting.append((sequence, fill))
+            self._waiting.append((sequence, message))
             return
-        verdict = judge(fill, self._portfolio, self._trades)
+        trade = message.trade
+        verdict = judge(message, self._portfolio, self._trades)
         if verdict is Already.BOOKED:
             return
         if verdict is not None:
-            detail = f"{fill.symbol} trade {fill.trade.trade_id}: {fill.side} {fill.trade.model_dump_json()}"
-            self._raise_alarm(verdict, sequence, fill, detail, reply)
+            detail = f"{message.symbol} trade {trade.trade_id}: {message.side} {trade.model_dump_json()}"
+            self._raise_alarm(verdict, sequence, message, detail, reply)
             return
-        realized = self._portfolio.apply(fill)
-        self._trades.remember(fill)
-        self._drift.traded(fill)
+        is_bust = isinstance(message, Bust)
+        realized = self._portfolio.undo(message) if isinstance(message, Bust) else self._portfolio.apply(message)
+        self._trades.remember(message)
+        self._drift.traded(message)
         self._valuation.update(self._portfolio)
         self._book(
-            EntryKind.FILL,
+            EntryKind.BUST if is_bust else EntryKind.FILL,
             sequence,
-            fill,
-            fill_postings(fill, realized),
+            message,
+            trade_postings(message, realized),
             reply,
-            symbol=fill.symbol,
-            trade_id=fill.trade.trade_id,
-            client_order_id=fill.client_order_id,
-            config_hash=fill.config_hash,
+            symbol=message.symbol,
+            trade_id=trade.trade_id,
+            client_order_id=message.client_order_id,
+            config_hash=message.config_hash,
+            protects=self._protects.get(message.client_order_id),
         )
+        reply.booked = True
+
+    def _on_movement(self, sequence: int, movement: Movement, reply: _Reply) -> None:
+        if self._parameters is None:
+            self._waiting.append((sequence, movement))
+            return
+        verdict = judge_movement(movement, self._portfolio, self._trades)
+        if verdict is Already.BOOKED:
+            return
+        if verdict is not None:
+            detail = f"{movement.movement} {movement.movement_id}: {plain(movement.amount)} {movement.currency}"
+            self._raise_alarm(verdict, sequence, movement, detail, reply)
+            return
+        self._portfolio.move(movement)
+        self._trades.remember(movement)
+        self._drift.traded(movement)
+        if is_transfer(movement) and movement.currency == self._portfolio.quote_currency:
+            self._valuation.transferred(movement.amount)
+        self._valuation.update(self._portfolio)
+        postings = movement_postings(movement)
+        if postings:
+            ids = {"symbol": movement.symbol, "movement_id": movement.movement_id}
+            self._book(EntryKind.MOVEMENT, sequence, movement, postings, reply, **ids)
         reply.booked = True
 
     def _book(
@@ -203,7 +245,7 @@ class LedgerCore:
         message: Message,
         postings: tuple[Posting, ...],
         reply: _Reply,
-        **trade: str,
+        **ids: str | None,
     ) -> None:
         self.entries += 1
         for posting in postings:
@@ -219,7 +261,7 @@ class LedgerCore:
                 run_id=message.run_id,
                 cycle_id=message.cycle_id,
                 postings=postings,
-                **trade,
+                **ids,
             )
         )
 
@@ -267,13 +309,15 @@ class LedgerCore:
 
     def _cash(self) -> tuple[Cash, ...]:
         """What is held in the quote currency, and in currencies that are no position, sorted."""
-        held_as_position = {symbol.split("-")[0] for symbol in self._portfolio.holdings()}
         quote = self._portfolio.quote_currency
         amounts = {quote: ZERO, **self._assets()}
+        for symbol, holding in self._portfolio.holdings().items():
+            base = symbol.split("-")[0]
+            amounts[base] = amounts.get(base, ZERO) - holding.quantity
         return tuple(
             Cash(currency=currency, amount=amounts[currency])
             for currency in sorted(amounts)
-            if currency == quote or (amounts[currency] and currency not in held_as_position)
+            if currency == quote or amounts[currency]
         )
 
     def _raise_alarm(self, reason: AlarmReason, sequence: int, message: Message, detail: str, reply: _Reply) -> None:
@@ -314,6 +358,7 @@ class LedgerCore:
             "drift": self._drift.snapshot(),
             "trades": self._trades.snapshot(),
             "balances": [[account, currency, plain(amount)] for (account, currency), amount in self.balances.items()],
+            "protects": [list(pair) for pair in self._protects.items()],
             "waiting": [[sequence, encode(message).decode()] for sequence, message in self._waiting],
             "said": [plain(self._said[0]), self._said[1]] if self._said else None,
             "entries": self.entries,
@@ -336,13 +381,14 @@ class LedgerCore:
         self._trades.restore(state["trades"])
         self._balances = {(account, currency): Decimal(amount) for account, currency, amount in state["balances"]}
         self._waiting = [(sequence, _waiting_message(text)) for sequence, text in state["waiting"]]
+        self._protects = dict(state["protects"])
         self._said = (Decimal(state["said"][0]), state["said"][1]) if state["said"] else None
         self.entries = state["entries"]
         self.alarms = Counter(state["alarms"])
 
 
-def _waiting_message(text: str) -> Account | Fill:
+def _waiting_message(text: str) -> Moving:
     message = decode(text.encode())
-    if not isinstance(message, Account | Fill):
-        raise TypeError(f"a waiting message is an account or a fill, got {message.kind}")
+    if not isinstance(message, Moving):
+        raise TypeError(f"a waiting message is one that moves money, got {message.kind}")
     return message

@@ -1,14 +1,16 @@
-"""Which trades are booked already: the same trade again is a duplicate, with other content it is an alarm.
+"""Which trades, busts and movements are booked already: the same again is a duplicate, with other content an alarm.
 
 Only the newest are remembered here, because the memory is part of every snapshot. For the older ones the books
-themselves remember: the database refuses a symbol's trade id a second time, for ever.
+themselves remember: the database refuses a symbol's trade id, or a movement's id, a second time, for ever.
 """
 
 import hashlib
 from collections.abc import Iterable
 from enum import Enum
 
-from tollgate_contracts.execution import Fill
+from tollgate_contracts.execution import Bust, Fill
+from tollgate_contracts.money import plain
+from tollgate_contracts.reconciliation import Movement
 
 # A venue's user stream repeats at most what it last sent before a reconnect, some hundred trades.
 REMEMBERED_MAX = 512
@@ -16,8 +18,11 @@ REMEMBERED_MAX = 512
 _DIGITS = 16
 
 
+Booked = Fill | Bust | Movement
+
+
 class Seen(Enum):
-    """What is known of a trade."""
+    """What is known of a message."""
 
     NEW = "new"
     SAME = "same"
@@ -25,22 +30,27 @@ class Seen(Enum):
 
 
 class Trades:
-    """The newest booked trades: a digest of symbol and trade id, and one of the whole content."""
+    """What was booked last: a digest of what it is about, and one of the whole content."""
 
     def __init__(self) -> None:
         self._content_of: dict[str, str] = {}
 
-    def look_up(self, fill: Fill) -> Seen:
-        """Say what is known of ``fill``'s trade."""
-        key, content = _digests(fill)
+    def look_up(self, message: Booked) -> Seen:
+        """Say what is known of what ``message`` would book."""
+        key, content = _digests(message)
         known = self._content_of.get(key)
         if known is None:
             return Seen.NEW
         return Seen.SAME if known == content else Seen.CONFLICTING
 
-    def remember(self, fill: Fill) -> None:
-        """Note that ``fill`` is booked, and forget the oldest beyond the bound."""
-        key, content = _digests(fill)
+    def booked_otherwise(self, bust: Bust) -> bool:
+        """Say whether the trade that is taken back is known to have been booked with other content."""
+        key, content = _trade_digests("", bust)
+        return self._content_of.get(key, content) != content
+
+    def remember(self, message: Booked) -> None:
+        """Note that ``message`` is booked, and forget the oldest beyond the bound."""
+        key, content = _digests(message)
         self._content_of[key] = content
         if len(self._content_of) > REMEMBERED_MAX:
             del self._content_of[next(iter(self._content_of))]
@@ -60,9 +70,16 @@ def _pairs(state: str) -> Iterable[tuple[str, str]]:
         yield key, content
 
 
-def _digests(fill: Fill) -> tuple[str, str]:
-    content = f"{fill.client_order_id}/{fill.side}/{fill.trade.model_dump_json()}"
-    return _digest(f"{fill.symbol}/{fill.trade.trade_id}"), _digest(f"{fill.symbol}/{content}")
+def _digests(message: Booked) -> tuple[str, str]:
+    if isinstance(message, Movement):
+        content = f"{message.movement}/{message.currency}/{plain(message.amount)}/{message.symbol}"
+        return _digest(f"movement/{message.venue}/{message.account}/{message.movement_id}"), _digest(content)
+    return _trade_digests("bust/" if isinstance(message, Bust) else "", message)
+
+
+def _trade_digests(kind: str, message: Fill | Bust) -> tuple[str, str]:
+    content = f"{message.client_order_id}/{message.side}/{message.trade.model_dump_json()}"
+    return _digest(f"{kind}{message.symbol}/{message.trade.trade_id}"), _digest(f"{message.symbol}/{content}")
 
 
 def _digest(text: str) -> str:

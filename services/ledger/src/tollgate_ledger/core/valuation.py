@@ -41,6 +41,10 @@ class Valuation:
         """Begin with the equity that the books were opened with."""
         self.equity = self.peak = self._equity_of(portfolio)
 
+    def transferred(self, amount: Decimal) -> None:
+        """Move the peak with money that was neither won nor lost."""
+        self.peak += amount
+
     def update(self, portfolio: Portfolio) -> None:
         """Value the portfolio and move the peak up with it."""
         self.equity = self._equity_of(portfolio)

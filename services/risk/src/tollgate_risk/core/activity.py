@@ -6,11 +6,12 @@ for ``modes``.
 
 from dataclasses import dataclass, field
 
-from tollgate_contracts.execution import Breaker, BreakerState, EndpointGroup, Order, OrderState
+from tollgate_contracts.execution import Order, OrderState
 from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import FeedState, Quote
 from tollgate_contracts.money import Exact
 from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_risk.core.policy import PolicyRules
 from tollgate_risk.core.windows import RollingCount
 

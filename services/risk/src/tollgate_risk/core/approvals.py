@@ -37,6 +37,9 @@ def unsigned_approval(case: Case, policy_hash: str) -> SignedText:
         post_only=intent.post_only,
         reduce_only=intent.reduce_only,
         expires_us=min(intent.expires_us, state.now_us + case.rules.approval_life_ms * _MS),
+        good_until_us=intent.good_until_us,
+        replaces=intent.replaces,
+        protection=intent.protection and intent.protection.model_dump(mode="json"),
         policy_hash=policy_hash,
     )
 
@@ -81,6 +84,9 @@ def _of_the_kill_switch(state: RiskState, policy: PolicyDocument, order: OpenOrd
         quantity=order.quantity,
         post_only=False,
         expires_us=state.now_us + policy.rules.approval_life_ms * _MS,
+        good_until_us=None,
+        replaces=None,
+        protection=None,
         policy_hash=state.policy_hash,
         **fields,
     )

@@ -10,6 +10,7 @@ from tollgate_contracts.reasons import Finding, Reason
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_risk.core.exposure import Exposure
+from tollgate_risk.core.orders import OpenOrder
 from tollgate_risk.core.policy import PolicyDocument, PolicyRules
 from tollgate_risk.core.state import MarketQuote, RiskState
 
@@ -39,7 +40,12 @@ class Case:
     reducing_side: Side
     """The side that makes the position smaller: for spot always the sale."""
     reducible: Decimal
-    """How much may be taken off: what is held less what open orders may still take off, in base currency."""
+    """How much may be taken off: what is held less what open orders may still take off, in base currency.
+
+    What the order replaces is over before it is sent, and a stop at the venue is taken back: neither counts.
+    """
+    replaced: OpenOrder | None
+    """The open order that this one is to replace; none where it names none, or none that is open."""
     is_perpetual: bool
     """Whether the symbol is traded on margin."""
     fingerprint: str
@@ -99,6 +105,9 @@ def open_case(intent: Intent, state: RiskState, policy: PolicyDocument) -> Case:
     exposure, held = state.exposure(symbol), state.held(symbol)
     reducing_side = Side.BUY if held < ZERO else Side.SELL
     promised = exposure.buying if reducing_side is Side.BUY else exposure.selling
+    replaced = None if intent.replaces is None else state.orders.by_id.get(intent.replaces)
+    if replaced is not None and (replaced.symbol, replaced.side) == (symbol, reducing_side):
+        promised -= replaced.remaining
     reducible = max(abs(held) - promised, ZERO)
     price = intent.limit_price or _collar_bound(side, policy.rules, instrument, quote)
     value = quantity * max(price or ZERO, ZERO if quote is None else quote.mark)
@@ -117,6 +126,7 @@ def open_case(intent: Intent, state: RiskState, policy: PolicyDocument) -> Case:
         exposure_after=max(exposure.worst, after),
         reducing_side=reducing_side,
         reducible=reducible,
+        replaced=replaced,
         is_perpetual=state.is_perpetual(symbol),
         fingerprint=_fingerprint(intent),
         reducing=side is reducing_side and quantity <= reducible,

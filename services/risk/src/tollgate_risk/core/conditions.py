@@ -9,8 +9,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
-from tollgate_contracts.execution import BreakerState
 from tollgate_contracts.risk import Condition
+from tollgate_contracts.safety import BreakerState
 from tollgate_risk.core.activity import USABLE
 from tollgate_risk.core.policy import ConditionRule, FloorRule, PolicyRules
 from tollgate_risk.core.state import RiskState

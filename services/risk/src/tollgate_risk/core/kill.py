@@ -57,7 +57,8 @@ def _cancel_orders(state: RiskState, policy: PolicyDocument, reply: Reply) -> in
 def _close_positions(state: RiskState, policy: PolicyDocument, reply: Reply, decisions_max: int) -> None:
     if state.portfolio is None:
         return
-    busy = {order.symbol for order in state.orders.by_id.values()}
+    # A stop locks what it is to sell; execution takes it back by itself, and its end is a reason to look again.
+    busy = {order.symbol for orders in (state.orders.by_id, state.orders.protective) for order in orders.values()}
     for symbol, holding in state.portfolio.holdings().items():
         if decisions_max == 0:
             return

@@ -11,12 +11,14 @@ from tollgate_contracts.approval import SignedText
 from tollgate_contracts.config import config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Breaker, Fill, Order, Refusal
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal
 from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import Clock, Feed, Funding, Instrument, Quote
 from tollgate_contracts.money import round_ceiling
 from tollgate_contracts.reasons import Finding
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
+from tollgate_contracts.safety import Breaker
 from tollgate_contracts.strategy import Action, Intent, Purpose
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import Portfolio
@@ -34,8 +36,8 @@ _NO_POLICY_HASH = "0" * 64
 _FEE_GRID_BPS = Decimal("0.0001")
 _MS = 1_000
 # What may change the mode: time, money, data and their trust; and what lets the kill switch go on.
-_REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Account, Feed, Drift, Breaker})
-_ACTED_UPON = frozenset({KillSwitch, Clock, Order, Fill, Refusal})
+_REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Bust, Account, Movement, Feed, Drift, Breaker})
+_ACTED_UPON = frozenset({KillSwitch, Clock, Order, Fill, Bust, Refusal})
 _STATE: TypeAdapter[RiskState] = TypeAdapter(RiskState)
 
 
@@ -55,6 +57,8 @@ class RiskCore:
             Account: self._take_account,
             Order: self._take_order,
             Fill: self._take_fill,
+            Bust: self._take_bust,
+            Movement: self._take_movement,
             Refusal: self._take_refusal,
             Funding: self._take_funding,
             Drift: self._take_drift,
@@ -219,6 +223,36 @@ class RiskCore:
             return
         state.results.watch(state)
 
+    def _take_bust(self, _reply: Reply, message: Bust) -> None:
+        state = self._state
+        state.orders.unfill(message)
+        reconciliation.note_bust(state, message)
+        state.exposures.touch((message.symbol,))
+        if state.portfolio is None:
+            state.fault = f"bust {message.trade.trade_id} came before any account"
+            return
+        try:
+            state.portfolio.undo(message, perpetual=state.is_perpetual(message.symbol))
+            state.results.undo(state, message)
+        except (ValueError, ArithmeticError) as error:
+            state.fault = f"bust {message.trade.trade_id} cannot be taken back: {error}"
+            return
+        state.results.watch(state)
+
+    def _take_movement(self, _reply: Reply, message: Movement) -> None:
+        state, policy = self._state, self._state.policy
+        if state.portfolio is None:
+            # The statement that was to open the account is out of date; the next one has the movement in it.
+            state.first_account = None
+            return
+        if policy is not None and (message.venue, message.account) != (policy.venue, policy.account):
+            return
+        if state.portfolio.move(message):
+            reconciliation.note_movement(state, message)
+            if message.currency == state.portfolio.quote_currency:
+                state.results.move(message)
+                state.results.watch(state)
+
     def _take_refusal(self, _reply: Reply, message: Refusal) -> None:
         released = self._state.orders.refuse(message)
         if released is not None:
@@ -283,6 +317,7 @@ class RiskCore:
                     price=case.bound,
                     purpose=intent.purpose,
                     reducing=case.reducing,
+                    strategy=intent.strategy,
                 )
             )
             state.exposures.touch((intent.symbol,))

@@ -3,12 +3,15 @@
 The law of this module: an order holds its reservation from the approval until execution has said both that it is
 over and every fill that belongs to it. What is not known counts in full: an approval that execution has not
 answered, an order in UNKNOWN, and a finished order whose fills are still to come.
+
+A protective stop holds none. It sells only what its entry has bought, and execution takes it back before any other
+order that sells the same: whoever counted both would count one holding twice.
 """
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tollgate_contracts.execution import TERMINAL_STATES, Fill, Order, OrderState, Refusal
+from tollgate_contracts.execution import TERMINAL_STATES, Bust, Fill, Order, OrderState, Refusal
 from tollgate_contracts.money import ZERO, Exact
 from tollgate_contracts.strategy import Purpose, Side
 
@@ -32,6 +35,8 @@ class OpenOrder:
     """Let through because it can only make the position smaller; no later order may take that from under it."""
     purpose: Purpose | None = None
     """What the intent said; none for an order that was not approved here."""
+    strategy: str = ""
+    """Whose intent it was; empty for none."""
 
     @property
     def remaining(self) -> Decimal:
@@ -51,6 +56,8 @@ class OpenOrders:
 
     by_id: dict[str, OpenOrder] = field(default_factory=dict)
     """By client order id."""
+    protective: dict[str, OpenOrder] = field(default_factory=dict)
+    """Stops that rest at the venue, by their own client order id; they reserve nothing."""
 
     def __len__(self) -> int:
         return len(self.by_id)
@@ -61,12 +68,13 @@ class OpenOrders:
 
     def follow(self, message: Order) -> None:
         """Apply a change of state; an order that was never approved here is taken in, for its risk is as real."""
-        order = self.by_id.get(message.client_order_id)
+        orders = self.by_id if message.protects is None else self.protective
+        order = orders.get(message.client_order_id)
         if order is None:
             if message.to_state in TERMINAL_STATES:
                 return
-            order = _stranger(message)
-            self.by_id[message.client_order_id] = order
+            order = _unapproved(message)
+            orders[message.client_order_id] = order
         if order.state in TERMINAL_STATES:
             return
         order.state = message.to_state
@@ -76,14 +84,20 @@ class OpenOrders:
 
     def fill(self, message: Fill) -> None:
         """Count a fill against its order."""
-        order = self.by_id.get(message.client_order_id)
+        order = self._find(message.client_order_id)
         if order is not None:
             order.filled += message.trade.quantity
             self._drop_if_over(order)
 
+    def unfill(self, message: Bust) -> None:
+        """Take a fill back from its order, where that is still open."""
+        order = self._find(message.client_order_id)
+        if order is not None:
+            order.filled = max(order.filled - message.trade.quantity, ZERO)
+
     def purpose_of(self, client_order_id: str) -> Purpose | None:
         """Return what an open order is for; none where that, or the order, is not known."""
-        order = self.by_id.get(client_order_id)
+        order = self._find(client_order_id)
         return None if order is None else order.purpose
 
     def refuse(self, message: Refusal) -> OpenOrder | None:
@@ -96,12 +110,16 @@ class OpenOrders:
             return None
         return self.by_id.pop(message.client_order_id)
 
+    def _find(self, client_order_id: str) -> OpenOrder | None:
+        return self.by_id.get(client_order_id) or self.protective.get(client_order_id)
+
     def _drop_if_over(self, order: OpenOrder) -> None:
         if order.over:
-            del self.by_id[order.client_order_id]
+            self.by_id.pop(order.client_order_id, None)
+            self.protective.pop(order.client_order_id, None)
 
 
-def _stranger(message: Order) -> OpenOrder:
+def _unapproved(message: Order) -> OpenOrder:
     # Only a market order has no price, and none reaches a venue without a bound; what it may cost is then taken from
     # the mark.
     return OpenOrder(
@@ -111,4 +129,5 @@ def _stranger(message: Order) -> OpenOrder:
         side=message.side,
         quantity=message.quantity,
         price=message.limit_price or ZERO,
+        purpose=None if message.protects is None else Purpose.STOP,
     )

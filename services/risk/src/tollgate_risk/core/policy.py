@@ -54,6 +54,10 @@ class IntentRules(Value):
     """Within this time an approved order of the same symbol, side, quantity and price is a repetition; 0 allows it."""
     allow_market_orders: Annotated[bool, Tighter.OFF]
     """A market order is approved with the collar as its price bound."""
+    working_ms_max: Annotated[PositiveMilliseconds, Tighter.LOWER]
+    """How far ahead the time may lie until which an order works."""
+    protection_bps_max: Annotated[Bps, Field(gt=0), Tighter.LOWER]
+    """How far from the order's price its protective stop may trade at worst."""
 
 
 class Universe(Value):

@@ -1,7 +1,8 @@
 """Whether the venue and the gate agree: what a release of the kill switch and a proof of flat rest upon.
 
 The venue's word is judged only when nothing is under way between the two: no order is open, and the statement is
-not older than the newest fill that was booked. Until then they may differ and both be right.
+not older than the newest fill, bust or movement that was booked. Until then they may differ and both be right. A
+protective stop that rests is not under way: it may rest for days, and what it fills is a fill.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from tollgate_contracts.execution import Account, Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, Exact, plain
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.risk import KillLevel
 from tollgate_risk.core.closing import Unclosable, terms
 from tollgate_risk.core.orders import OpenOrder
@@ -48,7 +50,7 @@ class Reconciliation:
     """The last comparisons; bounded by the desk's symbols."""
 
     fill_us: int = 0
-    """The venue's time of the newest fill that was booked."""
+    """The venue's time of the newest fill, bust or movement that was booked."""
     judged: Statement | None = None
     """The last statement that was compared."""
     differences: tuple[str, ...] = ()
@@ -65,6 +67,16 @@ def note_fill(state: "RiskState", message: Fill) -> None:
     """Remember how old a statement may be that is to have this fill in it."""
     reconciliation = state.reconciliation
     reconciliation.fill_us = max(reconciliation.fill_us, message.trade.venue_ts_us)
+
+
+def note_bust(state: "RiskState", message: Bust) -> None:
+    """Remember how old a statement may be that is to have this bust in it; its only time is our own."""
+    state.reconciliation.fill_us = max(state.reconciliation.fill_us, message.ts_us)
+
+
+def note_movement(state: "RiskState", message: Movement) -> None:
+    """Remember how old a statement may be that is to have this movement in it."""
+    state.reconciliation.fill_us = max(state.reconciliation.fill_us, message.venue_ts_us)
 
 
 def compare(state: "RiskState", sequence: int, message: Account) -> None:
@@ -96,6 +108,8 @@ def _differences(state: "RiskState", policy: PolicyDocument, message: Account) -
         held = state.held(symbol)
         stated = positions if state.is_perpetual(symbol) or symbol in positions else None
         venue = balances.get(_base(symbol), ZERO) if stated is None else stated.get(symbol, ZERO)
+        if stated is None:
+            held += portfolio.beside(_base(symbol))
         quote = state.quotes.get(symbol)
         # What has no price has no small difference.
         is_equal = venue == held if quote is None else abs(venue - held) * quote.mark <= tolerance
@@ -138,7 +152,9 @@ def _prove(state: "RiskState", policy: PolicyDocument, statement: Statement, mes
 def flat(state: "RiskState") -> Proof | None:
     """Return the proof that everything is closed, or none: then ``not_flat`` says what is missing."""
     proof, kill = state.reconciliation.proof, state.kill
-    if proof is None or not kill.engaged or kill.level is not KillLevel.FLATTEN or len(state.orders):
+    if proof is None or not kill.engaged or kill.level is not KillLevel.FLATTEN:
+        return None
+    if len(state.orders) or state.orders.protective:
         return None
     is_newest = proof.statement.sequence > kill.sequence and proof.statement.venue_ts_us > state.reconciliation.fill_us
     return proof if is_newest else None
@@ -152,6 +168,7 @@ def not_flat(state: "RiskState") -> tuple[str, ...]:
         return ("the switch is not engaged at FLATTEN",)
     return (
         *open_orders(state),
+        *_bounded(_order_words(order) for order in state.orders.protective.values()),
         *(state.reconciliation.not_flat or ("the venue has not stated the account since",)),
     )
 

@@ -1,18 +1,22 @@
 """What trading has brought: the day's loss, the peak, streaks of losses, and what belongs to the treasury.
 
-The law of this module: results change with fills, the clock, the account that opens them and a policy, and with
-nothing else. Equity is cash and holdings at their marks. While a mark is missing it is not known: the day and the
-peak then wait, and what was known last stands. A day is one of UTC by tape time, and opens at the first moment of it
-at which equity is known. A policy whose revision is higher than any before begins the peak, the streaks and the win
-rate anew; the day's loss it leaves alone, and so the times of the last outcomes.
+The law of this module: results change with fills, busts, movements, the clock, the account that opens them and a
+policy, and with nothing else. Equity is cash and holdings at their marks. While a mark is missing it is not known: the
+day and the peak then wait, and what was known last stands. A day is one of UTC by tape time, and opens at the first
+moment of it at which equity is known. A policy whose revision is higher than any before begins the peak, the streaks
+and the win rate anew; the day's loss it leaves alone, and so the times of the last outcomes.
+
+Money that is transferred is neither won nor lost: the day's opening and the peak move with it. Funding, dust, fees and
+rebates are results. A bust takes a trade's result back; a trip that it had ended stays counted as it was.
 """
 
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
-from tollgate_contracts.execution import Fill
+from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, Exact, divide
+from tollgate_contracts.reconciliation import Movement, MovementType
 from tollgate_domain.portfolio import Portfolio
 from tollgate_domain.round_trips import RoundTrip, RoundTrips
 from tollgate_domain.treasury import Capital
@@ -25,6 +29,7 @@ _BPS = Decimal(10_000)
 _BPS_PLACES = 4
 _DAY_US = 86_400_000_000
 _MS = 1_000
+_TRANSFERS = frozenset({MovementType.DEPOSIT, MovementType.WITHDRAWAL, MovementType.TRANSFER})
 # The largest number of trips that a policy may take the win rate of.
 _OUTCOMES_MAX = 1_000
 
@@ -199,6 +204,26 @@ class Results:
         self.capital = self.capital.book(booked.result, self.share_bps)
         if booked.ended is not None:
             self._count(booked.ended)
+
+    def undo(self, state: "RiskState", bust: Bust) -> None:
+        """Take back a fill that the portfolio has taken back."""
+        if bust.symbol in self.not_taken_in:
+            self._take_in(bust.symbol, bust.trade.price, state.now_us)
+        booked = self.trips.undo(bust, state.now_us)
+        self.capital = self.capital.book(booked.result, self.share_bps)
+        if booked.ended is not None:
+            self._count(booked.ended)
+
+    def move(self, movement: Movement) -> None:
+        """Take in a movement of the quote currency that the portfolio has taken."""
+        amount = movement.amount
+        if movement.movement not in _TRANSFERS:
+            self.capital = self.capital.book(amount, self.share_bps)
+            return
+        self.capital = self.capital.contribute(amount)
+        self.equity = None if self.equity is None else self.equity + amount
+        self.day_opening = None if self.day_opening is None else self.day_opening + amount
+        self.peak = None if self.peak is None else self.peak + amount
 
     def watch(self, state: "RiskState") -> None:
         """Bring day, peak and pauses to where the state is now."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from tollgate_contracts.execution import Account
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.money import ZERO
+from tollgate_contracts.reconciliation import Account
 from tollgate_contracts.risk import KillLevel, TradingMode
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import OptionalPortfolio

@@ -8,7 +8,17 @@ from tollgate_contracts.config import canonical_json
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.marketdata import SymbolQuote
 from tollgate_contracts.money import EXACT, ZERO, plain, round_to_places
-from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, SizingStep, TimeInForce
+from tollgate_contracts.strategy import (
+    Action,
+    Intent,
+    OrderType,
+    Protection,
+    Purpose,
+    Rationale,
+    Side,
+    SizingStep,
+    TimeInForce,
+)
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_strategy.core.parameters import Knobs
 from tollgate_strategy.core.signals import Signal
@@ -32,6 +42,7 @@ class Wish:
     price: Decimal
     sizing: tuple[SizingStep, ...]
     spread_bps: Decimal
+    protection: Protection | None = None
 
     @property
     def quantity(self) -> Decimal:
@@ -47,6 +58,18 @@ def price_bound(knobs: Knobs, instrument: InstrumentRules, quote: SymbolQuote, s
     if side is Side.BUY:
         return max(quote.ask, instrument.quantize_price(_beyond(quote.ask, knobs.slippage_bps), side))
     return min(quote.bid, instrument.quantize_price(_beyond(quote.bid, -knobs.slippage_bps), side))
+
+
+def protection_of(knobs: Knobs, instrument: InstrumentRules, entry_price: Decimal) -> Protection | None:
+    """Return the stop below a long entered at ``entry_price`` at worst, on the grid; none where none is wanted.
+
+    On a grid so coarse that the stop would lie at the entry's price or at nothing there is none either.
+    """
+    if knobs.protective_stop_bps is None:
+        return None
+    trigger = instrument.quantize_price(_beyond(entry_price, -knobs.protective_stop_bps), Side.SELL)
+    limit = instrument.quantize_price(_beyond(trigger, -knobs.protective_limit_bps), Side.SELL)
+    return Protection(trigger_price=trigger, limit_price=limit) if ZERO < limit <= trigger < entry_price else None
 
 
 def _beyond(touch: Decimal, bps: Decimal) -> Decimal:
@@ -75,6 +98,9 @@ def write_intent(
         post_only=False,
         reduce_only=wish.side is Side.SELL,
         expires_us=expires_us,
+        good_until_us=None,
+        replaces=None,
+        protection=wish.protection,
         rationale=_rationale(wish, knobs),
         config_hash=config_hash,
     )
@@ -88,6 +114,7 @@ def _purpose(wish: Wish) -> Purpose:
 
 def _client_order_id(cause: Message, symbol: str, wish: Wish, knobs: Knobs, expires_us: int) -> str:
     """Derive the id from strategy, cycle, symbol, side and content: the same wish has it again, another never."""
+    protected = {} if wish.protection is None else {"protection": wish.protection.model_dump(mode="json")}
     content = canonical_json(
         {
             "desk": cause.desk,
@@ -96,6 +123,7 @@ def _client_order_id(cause: Message, symbol: str, wish: Wish, knobs: Knobs, expi
             "order_type": OrderType.LIMIT,
             "quantity": plain(wish.quantity),
             "time_in_force": TimeInForce.IOC,
+            **protected,
         }
     )
     content_hash = hashlib.sha256(content.encode()).hexdigest()

@@ -2,6 +2,9 @@
 
 Everything that is missing means no intent: no configuration, a feed that is not up, an instrument that is unknown,
 not open or past its validity, an account that has not been seen, or an own intent that nobody has answered yet.
+
+A protective stop is execution's order and no intent of ours: what it fills is an exit of the position, and nothing
+else of it matters here.
 """
 
 import json
@@ -14,15 +17,16 @@ from pydantic import TypeAdapter, ValidationError
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Fill, Order, Refusal
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal
 from tollgate_contracts.marketdata import Feed, FeedState, Instrument, InstrumentStatus, Quote, SymbolQuote
 from tollgate_contracts.money import EXACT, ZERO
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import Portfolio
 from tollgate_strategy.core.averages import Averages
-from tollgate_strategy.core.intents import Wish, price_bound, write_intent
+from tollgate_strategy.core.intents import Wish, price_bound, protection_of, write_intent
 from tollgate_strategy.core.parameters import Knobs, Parameters
 from tollgate_strategy.core.signals import Signal, entry_tier, exit_signal
 from tollgate_strategy.core.sizing import entry_size, exit_size, is_tradable
@@ -50,6 +54,8 @@ class StrategyCore:
             Refusal: self._take_refusal,
             Order: self._take_order,
             Fill: self._take_fill,
+            Bust: self._take_bust,
+            Movement: self._take_movement,
         }
 
     @property
@@ -112,7 +118,7 @@ class StrategyCore:
     def _open_account(self, parameters: Parameters, message: Account) -> None:
         state = self._state
         state.first_account = None
-        if state.portfolio is None and (message.venue, message.account) == (parameters.venue, parameters.account):
+        if state.portfolio is None and _is_account_of(parameters, message):
             state.portfolio = Portfolio(parameters.quote_currency)
             state.portfolio.open(message, ())
 
@@ -170,6 +176,34 @@ class StrategyCore:
             state.fault = f"fill {message.trade.trade_id} cannot be booked: {error}"
             return NOTHING
         self._note_position(symbol, message)
+        return NOTHING
+
+    def _take_bust(self, _sequence: int, message: Bust) -> Step:
+        state = self._state
+        symbol = state.symbol(message.symbol)
+        if symbol.working is not None and symbol.working.client_order_id == message.client_order_id:
+            symbol.working.unfill(message.trade.quantity)
+        if state.portfolio is None:
+            state.fault = f"bust {message.trade.trade_id} came before any account"
+            return NOTHING
+        try:
+            state.portfolio.undo(message)
+        except (ValueError, ArithmeticError) as error:
+            state.fault = f"bust {message.trade.trade_id} cannot be taken back: {error}"
+            return NOTHING
+        if not self._holds(message.symbol, state.instruments.get(message.symbol), message.trade.price):
+            symbol.opened_us = None
+        elif symbol.opened_us is None:
+            symbol.opened_us = state.now_us
+        return NOTHING
+
+    def _take_movement(self, _sequence: int, message: Movement) -> Step:
+        state = self._state
+        if state.portfolio is None:
+            # The statement that was to open the account is out of date; the next one has the movement in it.
+            state.first_account = None
+        elif state.parameters is None or _is_account_of(state.parameters, message):
+            state.portfolio.move(message)
         return NOTHING
 
     def _note_position(self, symbol: SymbolState, message: Fill) -> None:
@@ -239,7 +273,8 @@ class StrategyCore:
         sizing = entry_size(knobs, tier, instrument, price, self._free_cash())
         if not is_tradable(instrument, sizing[-1].quantity, price):
             return None
-        return Wish(Side.BUY, Signal.MOMENTUM, tier.name, price, sizing, spread_bps)
+        protection = protection_of(knobs, instrument, price)
+        return Wish(Side.BUY, Signal.MOMENTUM, tier.name, price, sizing, spread_bps, protection)
 
     def _wish_to_leave(
         self, knobs: Knobs, symbol: SymbolState, spread_bps: Decimal, instrument: InstrumentRules, line: SymbolQuote
@@ -278,3 +313,7 @@ class StrategyCore:
             price=wish.price,
         )
         return intent
+
+
+def _is_account_of(parameters: Parameters, message: Account | Movement) -> bool:
+    return (message.venue, message.account) == (parameters.venue, parameters.account)

@@ -60,6 +60,10 @@ class Knobs(_Frozen):
     """How long risk and execution may act upon an intent."""
     slippage_bps: Annotated[NonNegative, Field(le=1_000)] = Decimal(10)
     """How far beyond the touch an order may trade."""
+    protective_stop_bps: Annotated[Quantity, Field(le=5_000)] | None = None
+    """What an entry fills is protected by a stop at the venue this far below the entry's price; null for none."""
+    protective_limit_bps: Annotated[NonNegative, Field(le=1_000)] = Decimal(50)
+    """How far below its trigger the stop may sell."""
     target_notional: Quantity = Decimal(1_000)
     """What an entry buys before its tier's multiple."""
     order_notional_max: Quantity = Decimal(4_000)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from tollgate_contracts.execution import Account
 from tollgate_contracts.marketdata import FeedState
+from tollgate_contracts.reconciliation import Account
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import OptionalPortfolio
 from tollgate_strategy.core.averages import Averages

@@ -34,6 +34,10 @@ class Working:
         if message.to_state in TERMINAL_STATES:
             self.quantity = message.cumulative_quantity
 
+    def unfill(self, quantity: Decimal) -> None:
+        """Take back what the venue has taken back."""
+        self.filled = max(self.filled - quantity, ZERO)
+
     @property
     def over(self) -> bool:
         """Whether the order is over and every fill of it is here."""

@@ -1,7 +1,7 @@
 """Can the order be paid for, or the asset delivered, with everything open counted: the desk finances itself.
 
-Cash is what the account opened with and what trading has brought, and nothing else: money that comes from outside
-is not known here. What belongs to the treasury is not cash to trade with, and the reserve is never touched.
+Cash is what the account opened with, what trading has brought, and what the venue says has come or gone besides. What
+belongs to the treasury is not cash to trade with, and the reserve is never touched.
 """
 
 from decimal import Decimal

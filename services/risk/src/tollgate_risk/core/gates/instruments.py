@@ -45,7 +45,7 @@ def metadata_stale(case: Case) -> Measure | None:
 
 
 def precision(case: Case) -> Measure | None:
-    """Price and quantity lie on the venue's grid; the gate never rounds an order for its author."""
+    """Price, quantity and protective stop lie on the venue's grid; the gate never rounds an order for its author."""
     instrument = case.instrument
     if instrument is None:
         return None
@@ -53,8 +53,13 @@ def precision(case: Case) -> Measure | None:
     off_grid = []
     if not is_multiple(quantity, instrument.step):
         off_grid.append(("step", instrument.step, quantity))
-    if limit_price is not None and not is_multiple(limit_price, instrument.tick):
-        off_grid.append(("tick", instrument.tick, limit_price))
+    protection = case.intent.protection
+    stop = () if protection is None else (protection.trigger_price, protection.limit_price)
+    off_grid += [
+        ("tick", instrument.tick, price)
+        for price in (limit_price, *stop)
+        if price is not None and not is_multiple(price, instrument.tick)
+    ]
     if not off_grid:
         return Measure(Reason.INSTRUMENT_PRECISION, True, "the venue's grid", "on it", "multiple")
     limit = ", ".join(f"{name} {plain(grid)}" for name, grid, _ in off_grid)

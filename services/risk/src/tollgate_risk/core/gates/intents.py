@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from tollgate_contracts.money import divide, plain
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import Intent, OrderType, Purpose, TimeInForce
-from tollgate_risk.core.case import Case, Measure
+from tollgate_contracts.strategy import Intent, OrderType, Protection, Purpose, Side, TimeInForce
+from tollgate_risk.core.case import BPS, Case, Measure
 
 MS = 1_000
 
@@ -49,6 +50,48 @@ def _contradictions(case: Case) -> Iterator[str]:
         yield f"written for desk {intent.desk}"
     if intent.reduce_only and intent.purpose is Purpose.ENTRY:
         yield "an entry cannot be reduce-only"
+    yield from _working_time_faults(intent, case.state.now_us, case.rules.intents.working_ms_max)
+    yield from _replacement_faults(case)
+    if intent.protection is not None:
+        yield from _protection_faults(case, intent.protection)
+
+
+def _working_time_faults(intent: Intent, now_us: int, working_ms_max: int) -> Iterator[str]:
+    until_us = intent.good_until_us
+    if until_us is None:
+        return
+    if until_us <= intent.expires_us:
+        yield "works no longer than it may be sent"
+    if until_us > now_us + working_ms_max * MS:
+        yield f"works more than {working_ms_max} ms ahead"
+
+
+def _replacement_faults(case: Case) -> Iterator[str]:
+    intent = case.intent
+    if intent.replaces is None:
+        return
+    order = case.replaced
+    if order is None:
+        yield f"replaces {intent.replaces}, which is no open order"
+    elif (order.symbol, order.strategy) != (intent.symbol, intent.strategy):
+        yield f"replaces {intent.replaces}, which is of {order.strategy or 'no strategy'} in {order.symbol}"
+    elif order.side is not intent.side:
+        yield f"replaces {intent.replaces}, which is a {order.side}"
+
+
+def _protection_faults(case: Case, protection: Protection) -> Iterator[str]:
+    intent, price = case.intent, case.price
+    if intent.reduce_only or intent.purpose is not Purpose.ENTRY or case.reducing:
+        yield "an order that reduces leaves nothing to protect"
+    if price is None:
+        return
+    trigger, limit = protection.trigger_price, protection.limit_price
+    is_on_the_loss_side = limit <= trigger < price if intent.side is Side.BUY else limit >= trigger > price
+    if not is_on_the_loss_side:
+        yield f"a stop at {plain(trigger)}, {plain(limit)} at worst, does not end a loss from {plain(price)}"
+    distance, limit_bps = abs(price - limit) * BPS, case.rules.intents.protection_bps_max
+    if distance > limit_bps * price:
+        yield f"a stop {plain(divide(distance, price, 4))} bps away at worst, at most {plain(limit_bps)}"
 
 
 def _order_type_faults(intent: Intent, *, allow_market: bool) -> Iterator[str]:
