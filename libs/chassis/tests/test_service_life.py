@@ -66,7 +66,9 @@ async def provision(url: str, **changes: object) -> None:
     await client.close()
 
 
-def start_service(directory: Path, url: str, port: int, state: str = "state") -> subprocess.Popen[str]:
+def start_service(
+    directory: Path, url: str, port: int, state: str = "state", program: str = SERVICE
+) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "TOLLGATE_NATS_URL": url,
@@ -74,7 +76,7 @@ def start_service(directory: Path, url: str, port: int, state: str = "state") ->
         "TOLLGATE_PORTS__LEDGER": str(port),
     }
     return subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", SERVICE], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -188,3 +190,59 @@ async def test_two_processes_one_is_active_and_the_other_takes_over(tmp_path, un
         broker.kill()
         broker.wait()
     assert first.returncode == (-signal.SIGKILL if end is signal.SIGKILL else 75), log
+
+
+STOPPING = """
+import asyncio
+import sys
+from tollgate_chassis.service import Parts, run_service
+from tollgate_chassis.settings import DeskSettings
+from tollgate_chassis.shell import Shell
+from tollgate_contracts.core import NOTHING
+
+class Core:
+    def step(self, sequence, message): return NOTHING
+    def snapshot(self): return {}
+    def restore(self, state): pass
+
+class Stopping(Shell):
+    drain_s_max = 0.5
+    async def start(self, runner): self.runner = runner
+    async def drain(self):
+        DRAIN
+        print("drained", file=sys.stderr)
+    async def stop(self): print("stopped", file=sys.stderr)
+
+run_service("ledger", DeskSettings, lambda settings: Parts(Core(), Stopping()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("drain", "said", "outcome"),
+    [
+        # The reader still goes on: what is under way can come back by the tape.
+        ("while self.runner.live.is_set() is False: await asyncio.sleep(0.01)", ["drained", "stopped"], "done"),
+        ("await asyncio.sleep(60)", ["stopped"], "cut_short"),
+        ("raise ConnectionError('gone')", ["stopped"], "done"),
+    ],
+    ids=["in time", "too slow", "fails"],
+)
+async def test_a_service_that_is_told_to_stop_ends_in_order_what_it_has_begun(
+    tmp_path, unused_tcp_port, drain, said, outcome
+):
+    broker, url = start_broker(tmp_path)
+    await provision(url)
+    program = STOPPING.replace("DRAIN", drain)
+    service = start_service(tmp_path, url, unused_tcp_port, program=program)
+    try:
+        await until_ready(service, unused_tcp_port)
+        service.send_signal(signal.SIGTERM)
+        _, log = await asyncio.to_thread(service.communicate, timeout=20)
+    finally:
+        broker.kill()
+        broker.wait()
+    assert service.returncode == 0, log
+    assert [line for line in log.splitlines() if line in {"drained", "stopped"}] == said
+    drained = [json.loads(line) for line in log.splitlines() if '"service.drained"' in line]
+    assert [line["outcome"] for line in drained] == [outcome]
+    assert drained[0]["latency_ms"] < 2_000

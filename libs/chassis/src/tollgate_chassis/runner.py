@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from tollgate_chassis.clock import SYSTEM_CLOCK
+from tollgate_chassis.clock import Clock as ShellClock
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore
@@ -72,6 +74,7 @@ class Runner:
         *,
         snapshot_every: int | None = SNAPSHOT_EVERY,
         standby: Standby | None = None,
+        clock: ShellClock = SYSTEM_CLOCK,
     ) -> None:
         """Without ``standby`` there can be no other instance, as on a tape in memory."""
         self.identity = identity
@@ -95,6 +98,7 @@ class Runner:
         self._reading = Reading(identity.desk)
         self._missing: dict[str, Message] = {}
         self._standby = standby
+        self._clock = clock
         self._caught_up_at = 0
         self._claim_at = 0
         self._stopping = asyncio.Event()
@@ -367,7 +371,7 @@ class Runner:
 
     def _after_batch(self) -> None:
         self._mark.write(self.position)
-        self.progress_us = time.monotonic_ns() // 1_000
+        self.progress_us = self._clock.monotonic_us()
         metrics.TAPE_POSITION.set(self.position)
         metrics.TAPE_TIP.set(self.tip)
         metrics.TAPE_LAG.set(self.tip - self.position)

@@ -5,6 +5,7 @@ import gc
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,8 @@ class Host(Generic[S]):
         stopping = asyncio.create_task(self._stopping.wait(), name="signal")
         try:
             await asyncio.wait({serving, trading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if self._stopping.is_set():
+                await self._drain(trading)
         finally:
             await self._end(trading)
             server.should_exit = True
@@ -98,6 +101,19 @@ class Host(Generic[S]):
             trading.result()
         if not self._stopping.is_set():
             raise Restart("the HTTP server ended by itself")
+
+    async def _drain(self, trading: "asyncio.Task[None]") -> None:
+        """Let the shell end in order what it has begun; whatever ends the reader ends that too."""
+        if self._runner is None or not self._runner.live.is_set():
+            return
+        began = time.monotonic()
+        shell = self._parts.shell
+        draining = asyncio.create_task(_let_go("service.drain_failed", shell.drain()), name="drain")
+        await asyncio.wait({draining, trading}, timeout=shell.drain_s_max, return_when=asyncio.FIRST_COMPLETED)
+        outcome = "done" if draining.done() else "cut_short"
+        await _cancel({draining})
+        latency_ms = round((time.monotonic() - began) * 1_000)
+        logger().info("service.drained", outcome=outcome, latency_ms=latency_ms)
 
     async def _end(self, trading: "asyncio.Task[None]") -> None:
         if self._runner is not None:

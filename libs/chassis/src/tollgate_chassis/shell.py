@@ -20,6 +20,9 @@ class Shell:
     wakes_on: frozenset[str] | None = None
     """Kinds that the service answers to at once; others are applied with the next of these, or a moment later."""
 
+    drain_s_max: float = 4.0
+    """How long ``drain`` may take; who ends the process by force must be more patient than this."""
+
     async def start(self, runner: "Runner") -> None:
         """Connect what the service needs besides the tape; called before the first record is read."""
 
@@ -39,6 +42,12 @@ class Shell:
 
     async def went_live(self) -> None:
         """Act on the recovered state, once, after the last missing output was appended."""
+
+    async def drain(self) -> None:
+        """End in order what was begun; called once, when the process is told to stop, while the tape is still followed.
+
+        Not called where there is nothing to end in order: while another instance is active, or before going live.
+        """
 
     async def stop(self) -> None:
         """Let go of what ``start`` took."""

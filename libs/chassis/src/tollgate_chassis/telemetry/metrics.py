@@ -68,7 +68,53 @@ WRITE_AHEAD_SECONDS = Histogram(
     "tollgate_write_ahead_seconds", "Time of the commit that precedes every send.", buckets=_LATENCY_BUCKETS
 )
 FILLS = Counter("tollgate_fills_total", "Fills.", ["symbol", "side"])
+VENUE_CALLS = Counter(
+    "tollgate_venue_calls_total", "Calls to the venue, by what came of them; held_* were not made.", ["call", "outcome"]
+)
+VENUE_RETRIES = Counter("tollgate_venue_retries_total", "Calls to the venue made once more.", ["call"])
+VENUE_WAIT_SECONDS = Histogram(
+    "tollgate_venue_wait_seconds", "Time that a call waited for room in its budget.", ["call"], buckets=_LATENCY_BUCKETS
+)
+VENUE_BANNED_UNTIL = Gauge(
+    "tollgate_venue_banned_until_timestamp_seconds", "Unix time until which the venue has banned us; 0 for never."
+)
+BREAKER_STATE = Gauge("tollgate_breaker_state", "1 for the state of the group's breaker.", ["group", "state"])
+BREAKER_CHANGES = Counter(
+    "tollgate_breaker_changes_total", "Changes of a breaker's state.", ["group", "from_state", "to_state"]
+)
 UNKNOWN_ORDERS = Gauge("tollgate_unknown_orders", "Orders whose outcome is not known.")
+UNKNOWN_AGE_SECONDS = Gauge(
+    "tollgate_unknown_order_age_seconds", "How long the outcome of the oldest of them has not been known; 0 for none."
+)
+ESCALATED_ORDERS = Gauge(
+    "tollgate_escalated_orders", "Orders that the venue was asked about in vain too often: an operator must look."
+)
+SAFE_MODE = Gauge("tollgate_safe_mode", "1 while execution is in safe mode.")
+SAFE_MODE_DEGRADED = Gauge(
+    "tollgate_safe_mode_degraded", "1 while this is why execution is in safe mode.", ["dependency"]
+)
+
+RECONCILE_ROUNDS = Counter(
+    "tollgate_reconcile_rounds_total", "Rounds of reconciliation, by how they ended: agrees, differs, failed.",
+    ["outcome"],
+)  # fmt: skip
+RECONCILE_SECONDS = Histogram(
+    "tollgate_reconcile_round_seconds", "Time of one round of reconciliation.", buckets=_LATENCY_BUCKETS
+)
+RECONCILE_LAST = Gauge(
+    "tollgate_reconcile_last_round_timestamp_seconds", "When the last round of reconciliation was complete."
+)
+RECONCILE_DIFFERENCES = Counter(
+    "tollgate_reconcile_differences_total", "Differences with the venue that were said.", ["difference"]
+)
+RECONCILE_OPEN = Gauge(
+    "tollgate_reconcile_open_differences", "Differences that were not explained at the end of the last round."
+)
+RECONCILE_CONVERGENCE_SECONDS = Histogram(
+    "tollgate_reconcile_convergence_seconds", "Time from a first difference to the first clean round after it.",
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0),
+)  # fmt: skip
+MOVEMENTS = Counter("tollgate_movements_total", "Money that came or went without an order.", ["type"])
 
 BOOKS_EQUITY = Gauge("tollgate_books_equity_quote", "Equity in quote currency.")
 BOOKS_DRAWDOWN = Gauge("tollgate_books_drawdown_quote", "Fall from the peak in quote currency.")
