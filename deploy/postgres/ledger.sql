@@ -4,7 +4,7 @@
 --   * an entry whose postings do not sum to zero in every currency, or are fewer than it says, cannot be committed;
 --   * an amount that is not a finite number of at most 20 digits before and 18 after the point cannot be stored,
 --     and is refused rather than rounded;
---   * a tape message, a journal entry and a venue's trade can each be there once;
+--   * a tape message, a journal entry, a venue's trade, its bust and a movement can each be there once;
 --   * the archive grows by one tape sequence at a time, and each row's hash covers the row before it;
 --   * the service may add to the past and never change it: it has no right to update, delete or truncate.
 --
@@ -19,13 +19,13 @@ CREATE TABLE IF NOT EXISTS ledger.schema_version (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     version integer NOT NULL CHECK (version > 0)
 );
-INSERT INTO ledger.schema_version (version) VALUES (1) ON CONFLICT DO NOTHING;
+INSERT INTO ledger.schema_version (version) VALUES (2) ON CONFLICT DO NOTHING;
 
--- Everything below is version 1; a database of another version is not for this file.
+-- Everything below is version 2; a database of another version is not for this file.
 DO $$
 BEGIN
-    IF (SELECT version FROM ledger.schema_version) <> 1 THEN
-        RAISE EXCEPTION 'the ledger schema has version %, this file makes version 1',
+    IF (SELECT version FROM ledger.schema_version) <> 2 THEN
+        RAISE EXCEPTION 'the ledger schema has version %, this file makes version 2',
             (SELECT version FROM ledger.schema_version);
     END IF;
 END $$;
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS ledger.entries (
     id bigint PRIMARY KEY CHECK (id >= 1),
     tape_sequence bigint NOT NULL UNIQUE REFERENCES ledger.archive,
     message_id text NOT NULL UNIQUE,
-    kind text NOT NULL CHECK (kind IN ('opening', 'fill')),
+    kind text NOT NULL CHECK (kind IN ('opening', 'fill', 'bust', 'movement')),
     ts_us bigint NOT NULL CHECK (ts_us >= 0),
     run_id text NOT NULL,
     cycle_id bigint NOT NULL CHECK (cycle_id >= 0),
@@ -94,10 +94,17 @@ CREATE TABLE IF NOT EXISTS ledger.entries (
     trade_id text,
     client_order_id text,
     config_hash text CHECK (config_hash ~ '^[0-9a-f]{64}$'),
-    CONSTRAINT trade_once UNIQUE (symbol, trade_id),
-    CONSTRAINT fill_names_its_trade CHECK (
-        CASE kind WHEN 'fill' THEN num_nulls(symbol, trade_id, client_order_id, config_hash) = 0
-                  ELSE num_nonnulls(symbol, trade_id, client_order_id, config_hash) = 0 END)
+    -- Of a protective stop's trade, the order whose position it ends.
+    protects text,
+    movement_id text,
+    CONSTRAINT trade_once UNIQUE (kind, symbol, trade_id),
+    CONSTRAINT movement_once UNIQUE (movement_id),
+    CONSTRAINT entry_names_its_event CHECK (
+        CASE WHEN kind IN ('fill', 'bust')
+                 THEN num_nulls(symbol, trade_id, client_order_id, config_hash) = 0 AND movement_id IS NULL
+             WHEN kind = 'movement'
+                 THEN movement_id IS NOT NULL AND num_nonnulls(trade_id, client_order_id, config_hash, protects) = 0
+             ELSE num_nonnulls(symbol, trade_id, client_order_id, config_hash, protects, movement_id) = 0 END)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_opening ON ledger.entries (kind) WHERE kind = 'opening';
 

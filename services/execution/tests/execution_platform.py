@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from execution_operators import new_trail
 from execution_samples import (
     POLICY_HASH,
     SECOND_US,
+    SYMBOLS,
     TRUSTED,
     Desk,
     order_id,
@@ -27,8 +30,10 @@ from tollgate_chassis.tape import MemoryTape
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Balance, ReportSource, ReportStatus
+from tollgate_contracts.execution import ReportSource, ReportStatus
+from tollgate_contracts.marketdata import Instrument, InstrumentStatus, Quote, SymbolQuote
 from tollgate_contracts.money import ZERO
+from tollgate_contracts.reconciliation import Balance
 from tollgate_contracts.risk import KillLevel, KillSwitch, Policy
 from tollgate_contracts.subjects import permit_subject, tape_subject
 from tollgate_execution.core import ExecutionCore
@@ -36,11 +41,32 @@ from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.permits import PermitHolder
 from tollgate_execution.settings import ExecutionSettings, config_text
 from tollgate_execution.shell import ExecutionShell
-from tollgate_execution.venue import UserStreamLost, VenueOrder, VenueUnavailable
+from tollgate_execution.store import Journal
 from tollgate_execution.verification import Verifier
-from tollgate_venues.evidence import AccountEvidence, Evidence
+from tollgate_venues.adapter import Capabilities, OrderReference, UserStreamLost, VenueOrder, VenueUnavailable
+from tollgate_venues.evidence import (
+    AccountEvidence,
+    Evidence,
+    FillEvidence,
+    FillPage,
+    MovementEvidence,
+    MovementPage,
+    OrderPage,
+)
 
 WAIT_S = 5.0
+CAPABILITIES = Capabilities(
+    looks_up_by_client_id=True,
+    refuses_duplicate_ids=True,
+    cancels_at_once=True,
+    has_post_only=True,
+    has_stops=True,
+    has_fill_cursor=True,
+    visibility_us=0,
+    receive_window_us=2_000_000,
+    client_id_length_max=64,
+    client_id_pattern=r"[A-Za-z0-9_-]{1,64}",
+)
 
 
 class ScriptedVenue:
@@ -56,6 +82,21 @@ class ScriptedVenue:
         self.frames: asyncio.Queue[Evidence | UserStreamLost] = asyncio.Queue()
         self.streams = 0
         self.account_fails = 0
+        self.recent: list[Evidence] = []
+        self.fills: list[FillEvidence] = []
+        self.movements: list[MovementEvidence] = []
+        self.page_rows = 1_000
+        self.balances: tuple[Balance, ...] = (Balance(currency="USDT", free=ZERO + 100_000, locked=ZERO),)
+        self.failing: dict[str, VenueUnavailable] = {}
+        """By the name of the call: raised until the test takes it away."""
+        self.calls: list[str] = []
+        """The lists that were read, in order."""
+        self.capabilities = CAPABILITIES
+
+    def _read(self, call: str) -> None:
+        self.calls.append(call)
+        if call in self.failing:
+            raise self.failing[call]
 
     async def connect(self) -> None:
         """Do nothing."""
@@ -70,13 +111,15 @@ class ScriptedVenue:
             await self.before_answering()
         return self._say("submit", order.client_order_id, ReportSource.SUBMIT, ReportStatus.OPEN)
 
-    async def cancel(self, client_order_id: str) -> Evidence:
+    async def cancel(self, reference: OrderReference) -> Evidence:
         """Answer a cancel."""
+        client_order_id = reference.client_order_id
         self.cancelled.append(client_order_id)
         return self._say("cancel", client_order_id, ReportSource.CANCEL, ReportStatus.CANCELLED)
 
-    async def query(self, client_order_id: str) -> Evidence:
+    async def query(self, reference: OrderReference) -> Evidence:
         """Answer a look-up."""
+        client_order_id = reference.client_order_id
         self.queried.append(client_order_id)
         return self._say("query", client_order_id, ReportSource.QUERY, ReportStatus.NO_ANSWER)
 
@@ -89,15 +132,35 @@ class ScriptedVenue:
 
     async def open_orders(self) -> list[Evidence]:
         """Return the open orders."""
+        self._read("open_orders")
         return self.open
+
+    async def recent_orders(self, since_us: int) -> OrderPage:
+        """Return the orders that changed."""
+        self._read("recent_orders")
+        return OrderPage(tuple(self.recent), is_complete=True)
+
+    async def fills_since(self, cursor: str) -> FillPage:
+        """Return a page of fills; the cursor counts them."""
+        self._read("fills")
+        page = self.fills[int(cursor or 0) :][: self.page_rows]
+        end = int(cursor or 0) + len(page)
+        return FillPage(tuple(page), str(end) if page else cursor, is_last=end == len(self.fills))
+
+    async def movements_since(self, cursor: str) -> MovementPage:
+        """Return a page of movements; the cursor counts them."""
+        self._read("movements")
+        page = self.movements[int(cursor or 0) :][: self.page_rows]
+        end = int(cursor or 0) + len(page)
+        return MovementPage(tuple(page), str(end) if page else cursor, is_last=end == len(self.movements))
 
     async def account(self) -> AccountEvidence:
         """State the account, once it has failed as often as the test wants."""
         if self.account_fails:
             self.account_fails -= 1
             raise VenueUnavailable("no answer")
-        balance = Balance(currency="USDT", free=ZERO + 100_000, locked=ZERO)
-        return AccountEvidence((balance,), ZERO + 10, ZERO + 20, _now_us())
+        self._read("account")
+        return AccountEvidence(self.balances, ZERO + 10, ZERO + 20, _now_us())
 
     async def user_stream(self, listening: asyncio.Event | None = None) -> AsyncIterator[Evidence]:
         """Yield what the test puts into ``frames``."""
@@ -144,7 +207,7 @@ class Platform:
             self.settings,
             self.core,
             config_text(self.settings, TRUSTED),
-            self.database.service,
+            partial(Journal.connect, self.database.service, "main"),
             self.venue,  # type: ignore[arg-type]
             self.permit_holder,
             self.door,
@@ -226,6 +289,41 @@ class Platform:
         """Put a policy in force."""
         envelope = {**self.helper.envelope(), "ts_us": _now_us()}
         self.write(Policy(id=f"risk:policy:{self.tape.tip}", text="{}", hash=POLICY_HASH, **envelope))
+        self.quote()
+
+    def quote(self, bid: str = "99", ask: str = "100", *symbols: str) -> None:
+        """Quote the symbols, every one when none is named."""
+        now_us = _now_us()
+        sizes = {"bid_quantity": ZERO + 10, "ask_quantity": ZERO + 10}
+        prices = {"bid": ZERO + Decimal(bid), "ask": ZERO + Decimal(ask)}
+        quotes = tuple(
+            SymbolQuote(symbol=symbol, venue_ts_us=now_us, venue_sequence=self.tape.tip, **prices, **sizes)
+            for symbol in symbols or SYMBOLS
+        )
+        envelope = {**self.helper.envelope(), "ts_us": now_us}
+        self.write(Quote(id=f"marketdata:simulated:quote-{self.tape.tip}", quotes=quotes, **envelope))
+
+    def instrument(self, status: InstrumentStatus, symbol: str = "BTC-USDT") -> None:
+        """State an instrument as the venue does."""
+        now_us = _now_us()
+        base, quote = symbol.split("-")
+        self.write(
+            Instrument(
+                id=f"marketdata:simulated:instrument-{self.tape.tip}",
+                venue="simulated",
+                symbol=symbol,
+                base=base,
+                quote=quote,
+                tick=Decimal("0.01"),
+                step=Decimal("0.00001"),
+                min_quantity=Decimal("0.00001"),
+                min_notional=ZERO,
+                status=status,
+                valid_until_us=now_us + 3_600 * SECOND_US,
+                margin=None,
+                **{**self.helper.envelope(), "ts_us": now_us},
+            )
+        )
 
     def kill(self, epoch: int, *, engaged: bool, level: str = "HALT") -> None:
         """Engage or release the kill switch."""

@@ -12,24 +12,24 @@ from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
-    Account,
-    Balance,
+    Bust,
     Fill,
     Liquidity,
     Order,
-    Reconcile,
     Refusal,
     Report,
     ReportSource,
     ReportStatus,
     VenueTrade,
 )
-from tollgate_contracts.marketdata import Clock
+from tollgate_contracts.marketdata import Clock, Instrument, InstrumentStatus, Quote, SymbolQuote
 from tollgate_contracts.money import install_exact_context
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Account, Balance, Reconcile
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
 from tollgate_execution.core import ExecutionCore, Submit, Watch
-from tollgate_execution.core.record import text_hash
+from tollgate_execution.core.placing import Placing, attempt_id
+from tollgate_execution.core.record import OrderRecord, text_hash
 from tollgate_execution.verification import Verifier, key_id_of
 
 install_exact_context()
@@ -59,7 +59,7 @@ def order_id(number: int) -> str:
 def approval_fields(number: int = 1, **changes: Any) -> dict[str, Any]:
     """Return an approval of a buy of 2 BTC at 100 at most, as JSON values."""
     fields: dict[str, Any] = {
-        "version": 2,
+        "version": 3,
         "scope": "TRADE",
         "environment": "simulated",
         "desk": "main",
@@ -78,6 +78,9 @@ def approval_fields(number: int = 1, **changes: Any) -> dict[str, Any]:
         "reduce_only": False,
         "issued_us": START_US,
         "expires_us": START_US + 5 * SECOND_US,
+        "good_until_us": None,
+        "replaces": None,
+        "protection": None,
         "policy_hash": POLICY_HASH,
         "kill_epoch": 0,
         "key_id": KEY_ID,
@@ -114,7 +117,8 @@ def signed_permit(number: int, issued_us: int, key: SigningKey = RISK, **changes
 
 def submit_of(signed: SignedText, decision_id: str = "risk:10:0") -> Submit:
     """Return the effect that leads to the sending of an approval."""
-    return Submit(decision_id, Approval.model_validate_json(signed.text), signed, text_hash(signed.text))
+    approval = Approval.model_validate_json(signed.text)
+    return Submit(decision_id, approval, signed, text_hash(signed.text), Placing.of(approval))
 
 
 def trade(number: int, quantity: str, price: str = "100", **changes: Any) -> VenueTrade:
@@ -206,6 +210,39 @@ class Desk:
             )
         )
 
+    def quote(self, bid: str, ask: str, symbol: str = "BTC-USDT") -> Step:
+        """Quote a symbol."""
+        quote = SymbolQuote(
+            symbol=symbol,
+            bid=Decimal(bid),
+            bid_quantity=Decimal(1),
+            ask=Decimal(ask),
+            ask_quantity=Decimal(1),
+            venue_ts_us=self.now_us,
+            venue_sequence=self.sequence,
+        )
+        return self.step(Quote(id=f"marketdata:quote:{self.sequence}", quotes=(quote,), **self.envelope()))
+
+    def instrument(self, tick: str = "0.1") -> Step:
+        """State BTC-USDT as an instrument."""
+        return self.step(
+            Instrument(
+                id=f"marketdata:instrument:{self.sequence}",
+                venue="simulated",
+                symbol="BTC-USDT",
+                base="BTC",
+                quote="USDT",
+                tick=Decimal(tick),
+                step=Decimal("0.001"),
+                min_quantity=Decimal("0.001"),
+                min_notional=Decimal(1),
+                status=InstrumentStatus.OPEN,
+                valid_until_us=self.now_us + 86_400 * SECOND_US,
+                margin=None,
+                **self.envelope(),
+            )
+        )
+
     def kill(self, epoch: int, *, engaged: bool = True, level: str = "HALT") -> Step:
         """Engage or release the kill switch."""
         return self.step(
@@ -242,7 +279,7 @@ class Desk:
         message = {
             "kind": "decision",
             "writer": "risk",
-            "version": 2,
+            "version": 3,
             "id": f"risk:{self.sequence}:0",
             **self.envelope(max(self.sequence, 1)),
             **fields,
@@ -269,19 +306,22 @@ class Desk:
         number: int = 1,
         filled: str | None = None,
         trades: tuple[VenueTrade, ...] = (),
+        busted: tuple[str, ...] = (),
         reason: Reason | None = None,
         venue_order_id: str | None = None,
         venue_ts_us: int | None = None,
+        attempt: int = 1,
     ) -> Report:
         """Return a report at the desk's time."""
         return Report(
             id=f"execution:simulated:{self.sequence}",
-            client_order_id=order_id(number),
+            client_order_id=attempt_id(order_id(number), attempt),
             source=source,
             status=status,
             venue_order_id=venue_order_id,
             cumulative_quantity=None if filled is None else Decimal(filled),
             trades=trades,
+            busted=busted,
             reason=reason,
             detail="",
             venue_ts_us=venue_ts_us,
@@ -313,6 +353,16 @@ class Desk:
     def orders(self) -> list[Order]:
         """Return every state change said so far."""
         return [message for message in self.said if isinstance(message, Order)]
+
+    def busts(self) -> list[Bust]:
+        """Return every bust said so far."""
+        return [message for message in self.said if isinstance(message, Bust)]
+
+    def record(self, number: int = 1) -> OrderRecord:
+        """Return the record of an order."""
+        record = self.core.orders.get(order_id(number))
+        assert record is not None
+        return record
 
     def notes(self) -> list[Reconcile]:
         """Return every difference said so far."""

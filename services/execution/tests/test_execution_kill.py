@@ -12,8 +12,9 @@ from execution_samples import SECOND_US, START_US, Desk, order_id, trade
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tollgate_contracts.execution import Account, ReportSource, ReportStatus, VenuePosition
+from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Account, VenuePosition
 from tollgate_contracts.strategy import Side
 from tollgate_execution.core import ExecutionCore, Submit
 from tollgate_execution.verification import Verifier

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tollgate_execution.lanes import Lanes
+from tollgate_execution.lanes import Lanes, Track
 
 
 async def test_jobs_of_one_lane_run_one_after_the_other_and_lanes_side_by_side() -> None:
@@ -28,7 +28,7 @@ async def test_jobs_of_one_lane_run_one_after_the_other_and_lanes_side_by_side()
 
 
 async def test_no_more_than_so_many_run_at_once() -> None:
-    lanes, running, most = Lanes(3), 0, 0
+    lanes, running, most = Lanes(12), 0, 0
 
     async def job() -> None:
         nonlocal running, most
@@ -37,10 +37,32 @@ async def test_no_more_than_so_many_run_at_once() -> None:
         await asyncio.sleep(0)
         running -= 1
 
-    for number in range(50):
-        lanes.run(str(number), job)
+    for number in range(150):
+        lanes.run(str(number), job, list(Track)[number % 3])
     await lanes.finish(2)
-    assert most == 3
+    assert most == 12
+
+
+@pytest.mark.parametrize("waits", list(Track))
+async def test_however_many_of_one_track_wait_the_others_run(waits: Track) -> None:
+    """Submits that wait for the venue's limit, or questions that it does not answer, keep no cancel waiting."""
+    lanes, gate, ran = Lanes(16), asyncio.Event(), []
+
+    async def waiting() -> None:
+        await gate.wait()
+
+    async def runs() -> None:
+        ran.append(True)
+
+    for number in range(100):
+        lanes.run(str(number), waiting, waits)
+    await asyncio.sleep(0)
+    for track in Track:
+        if track is not waits:
+            lanes.run(track.name, runs, track)
+    await asyncio.wait_for(_until(lambda: len(ran) == 2), 2)
+    gate.set()
+    await lanes.finish(2)
 
 
 async def test_a_job_that_raises_is_told_and_the_rest_of_its_lane_does_not_run() -> None:

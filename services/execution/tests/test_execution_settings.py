@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from execution_samples import KEY_ID, RISK, TRUSTED, public_key
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_chassis.settings import load
 from tollgate_contracts.config import config_hash
+from tollgate_contracts.safety import Dependency
 from tollgate_execution.app import build
+from tollgate_execution.calls import CallRules, Limits, Window
 from tollgate_execution.core import Parameters, Watch
-from tollgate_execution.settings import ExecutionSettings, WatchSection, config_text
+from tollgate_execution.settings import ExecutionSettings, SafeModeSection, WatchSection, config_text
 
 
 @pytest.fixture
@@ -42,6 +45,24 @@ def test_the_text_on_the_tape_is_what_the_core_reads_and_has_one_hash() -> None:
 
 def test_the_section_s_defaults_are_the_core_s() -> None:
     assert WatchSection().to_watch() == Watch()
+
+
+def test_the_caps_are_those_of_the_section_and_null_switches_one_off(environment: Path) -> None:
+    (environment / "tollgate.yaml").write_text(
+        "execution:\n  minute_notional_max: null\n  collar_bps: null\n  open_orders_max: 7\n  quote_age_ms_max: 3\n"
+    )
+    caps = load(ExecutionSettings).execution.to_caps()
+    assert (caps.minute_notional_max, caps.collar_bps, caps.open_orders_max) == (None, None, 7)
+    assert caps.quote_age_us_max == 3_000
+    assert caps.order_notional_max == 50_000
+
+
+def test_each_thing_that_safe_mode_looks_at_has_a_limit_and_null_switches_it_off() -> None:
+    usual = SafeModeSection().to_limits()
+    assert [*usual.bad_us] == [each for each in Dependency if each is not Dependency.STOPPING]
+    off = SafeModeSection(stream_ms=None, orders_ms=0, recover_ms=7).to_limits()
+    assert Dependency.USER_STREAM not in off.bad_us
+    assert (off.bad_us[Dependency.VENUE_ORDERS], off.recover_us) == (0, 7_000)
 
 
 def test_every_wrong_key_is_named_at_once(environment: Path) -> None:
@@ -105,3 +126,27 @@ def test_the_core_is_imported_without_any_library_that_does_io() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert done.stdout.strip() == "[]"
+
+
+def test_how_the_venue_is_called_unless_something_else_is_written() -> None:
+    """All but the limits, which are the venue's, is what the code would do by itself."""
+    rules = ExecutionSettings().execution.calls.to_rules()
+    assert replace(rules, limits=Limits()) == CallRules()
+
+
+def test_a_venue_s_own_limits_are_windows_of_any_number_with_some_slack(environment: Path) -> None:
+    (environment / "tollgate.yaml").write_text(
+        "execution:\n  calls:\n    limits:\n      slack_ms: 100\n"
+        "      submits: [{calls: 10, per_ms: 1000}, {calls: 300, per_ms: 60000}]\n      cancels: []\n"
+    )
+    limits = load(ExecutionSettings).execution.calls.to_rules().limits
+    assert limits.submits == (Window(10, 1_100_000), Window(300, 60_100_000))
+    assert limits.cancels == ()
+
+
+def test_a_window_without_calls_is_refused(environment: Path) -> None:
+    (environment / "tollgate.yaml").write_text(
+        "execution:\n  calls:\n    limits:\n      lists: [{calls: 0, per_ms: 1000}]\n"
+    )
+    with pytest.raises(BadConfiguration, match=r"execution\.calls\.limits\.lists\.0\.calls"):
+        load(ExecutionSettings)

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from tollgate_contracts.money import ZERO
 from tollgate_contracts.subjects import permit_subject
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.store import Fenced, Journal, JournalLost
-from tollgate_execution.venue import UserStreamLost
 from tollgate_execution.verification import Verifier
+from tollgate_venues.adapter import UserStreamLost
 from tollgate_venues.evidence import Evidence
 
 
@@ -71,7 +72,8 @@ async def test_an_order_goes_its_whole_way_and_its_row_is_committed_before_the_v
     assert rows_at_the_call[order_id(1)]["state"] == "PREPARED"
     assert rows_at_the_call[order_id(1)]["epoch"] == 1
     assert [order.quantity for order in platform.venue.submitted] == [Decimal(2)]
-    kinds = platform.kinds()
+    # A round of reconciliation may end at any moment.
+    kinds = [kind for kind in platform.kinds() if kind not in {"account", "sync"}]
     assert kinds[kinds.index("decision") :][:5] == ["decision", "order", "report", "fill", "order"]
     await _settled(platform, "FILLED")
     assert platform.core.status()["positions"] == {"BTC-USDT": "2"}
@@ -228,7 +230,7 @@ async def test_a_user_stream_that_was_lost_is_taken_up_again_and_every_open_orde
 async def test_configuration_and_account_are_on_the_tape_before_anything_else_of_ours(platform: Platform) -> None:
     await platform.start()
     ours = [message.kind for message in platform.messages() if message.writer == "execution"]
-    assert ours == ["config", "account"]
+    assert ours[:2] == ["config", "account"]
     await platform.kill_9()
     await platform.start()
     assert platform.kinds().count("config") == 1
@@ -424,7 +426,7 @@ async def test_an_order_that_the_journal_has_already_is_asked_about_and_not_sent
     assert platform.venue.submitted == []
 
 
-async def test_a_row_of_an_order_that_the_tape_does_not_know_is_asked_about_and_said(platform: Platform) -> None:
+async def test_a_row_of_an_order_that_the_tape_does_not_know_is_taken_back_with_its_trades(platform: Platform) -> None:
     def found(client_order_id: str) -> Evidence:
         return Evidence(client_order_id, ReportSource.QUERY, ReportStatus.CANCELLED, "v1", Decimal(1), (trade(1, "1"),))
 
@@ -435,9 +437,9 @@ async def test_a_row_of_an_order_that_the_tape_does_not_know_is_asked_about_and_
     await running.journal.prepare(submit_of(signed_approval(1), "risk:of:old"))
     await platform.kill_9()
     await platform.start()
-    await platform.until(lambda: "reconcile" in platform.kinds())
+    await platform.until(lambda: platform.state() == "CANCELLED")
     await _settled(platform, "CANCELLED")
-    assert platform.kinds().count("fill") == 0
+    assert platform.kinds().count("adoption") == platform.kinds().count("fill") == 1
 
 
 async def test_a_permit_connection_that_is_gone_ends_the_process(platform: Platform) -> None:
@@ -464,7 +466,7 @@ async def test_a_database_that_comes_later_is_waited_for_and_the_kill_door_works
     await asyncio.sleep(0.3)
     assert not platform.runner.live.is_set()
     platform.door.shut("ann", "no database", 1)
-    platform.shell._dsn = good.service
+    platform.shell._connect_journal = partial(Journal.connect, good.service, "main")
     await starting
     assert platform.shell.status()["kill_door"]["engaged"] is True
 

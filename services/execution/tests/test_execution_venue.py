@@ -4,25 +4,23 @@ import asyncio
 import contextlib
 import importlib.util
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
+from execution_venue_world import KEY, exchange_process
 
 from tollgate_contracts.execution import Liquidity, ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
-from tollgate_execution.venue import SimulatedVenue, UserStreamLost, VenueKey, VenueOrder, VenueUnavailable
-from tollgate_venues.evidence import Evidence
+from tollgate_execution.venues.manners import Manner
+from tollgate_execution.venues.simulated import SimulatedVenue, VenueKey
+from tollgate_venues.adapter import OrderReference, UserStreamLost, VenueOrder, VenueUnavailable
+from tollgate_venues.evidence import Evidence, Failure
 
-KEY = VenueKey("k" * 32, b"s" * 32)
 _numbers = count(1)
 
 
@@ -37,37 +35,28 @@ def order(**changes: Any) -> VenueOrder:
         "limit_price": Decimal(1000),
         "time_in_force": TimeInForce.GTC,
         "post_only": False,
+        "reduce_only": False,
         **changes,
     }
     return VenueOrder(**fields)
 
 
+def named(placed: VenueOrder) -> OrderReference:
+    """What is known of an order that the venue has not answered about."""
+    return OrderReference(placed.client_order_id, placed.symbol, None, 0)
+
+
+SOME = OrderReference("tg-1", "ETH-USDT", None, 0)
 TAKING = {"limit_price": Decimal(9000), "time_in_force": TimeInForce.IOC}
 
 
 @pytest.fixture
-async def exchange(tmp_path: Path) -> AsyncIterator[str]:
+def exchange(tmp_path: Path) -> Iterator[str]:
     """The real exchange as a process, with a market in every symbol."""
     if importlib.util.find_spec("tollgate_simvenue") is None:
         pytest.skip("tollgate-simvenue is not installed here")
-    (tmp_path / "venue_api_key").write_text(KEY.api_key)
-    (tmp_path / "venue_api_secret").write_bytes(KEY.secret)
-    environment = {
-        "TOLLGATE_STATE_DIR": str(tmp_path),
-        "TOLLGATE_SECRETS_DIR": str(tmp_path),
-        "TOLLGATE_PORTS__SIMVENUE": "0",
-        "TOLLGATE_SIMVENUE__QUOTES_PER_S": "200",
-        "TOLLGATE_SIMVENUE__ORDERS_PER_S_MAX": "50",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tollgate_simvenue", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
-    address = f"http://127.0.0.1:{json.loads(await process.stderr.readline())['port']}"
-    await asyncio.sleep(0.2)  # at 200 quotes a second every symbol has its market within 25 ms
-    yield address
-    process.kill()
-    await process.wait()
+    with exchange_process(tmp_path, Manner.TOLLGATE, TOLLGATE_SIMVENUE__ORDERS_PER_S_MAX="50") as running:
+        yield running.url
 
 
 @pytest.fixture
@@ -87,9 +76,9 @@ async def test_a_resting_order_is_open_until_it_is_cancelled(venue: SimulatedVen
     assert evidence.venue_order_id
     assert evidence.venue_ts_us
     assert [each.client_order_id for each in await venue.open_orders()] == [placed.client_order_id]
-    asked = await venue.query(placed.client_order_id)
+    asked = await venue.query(named(placed))
     assert (asked.source, asked.status) == (ReportSource.QUERY, ReportStatus.OPEN)
-    cancelled = await venue.cancel(placed.client_order_id)
+    cancelled = await venue.cancel(named(placed))
     assert (cancelled.source, cancelled.status) == (ReportSource.CANCEL, ReportStatus.CANCELLED)
     assert await venue.open_orders() == []
 
@@ -100,11 +89,12 @@ async def test_an_order_that_takes_comes_back_with_its_trades(venue: SimulatedVe
     assert (evidence.status, evidence.cumulative_quantity) == (ReportStatus.FILLED, Decimal("0.5"))
     assert sum(trade.quantity for trade in evidence.trades) == Decimal("0.5")
     assert {trade.liquidity for trade in evidence.trades} == {Liquidity.TAKER}
-    fills = await venue.fills_since(0)
+    page = await venue.fills_since("")
+    fills = page.fills
     assert tuple(fill.trade for fill in fills) == evidence.trades
     assert {fill.client_order_id for fill in fills} == {placed.client_order_id}
-    assert await venue.fills_since(fills[-1].fill_sequence) == []
-    asked = await venue.query(placed.client_order_id)
+    assert (await venue.fills_since(page.cursor)).fills == ()
+    asked = await venue.query(named(placed))
     assert (asked.trades, asked.status) == (evidence.trades, evidence.status)
 
 
@@ -145,7 +135,7 @@ async def test_a_rejection_says_why(
 
 
 async def test_an_order_that_nobody_placed_is_absent(venue: SimulatedVenue) -> None:
-    absent = order().client_order_id
+    absent = named(order())
     for evidence in (await venue.query(absent), await venue.cancel(absent)):
         assert (evidence.status, evidence.venue_order_id) == (ReportStatus.ABSENT, None)
 
@@ -157,13 +147,13 @@ async def test_a_second_submit_of_the_same_id_is_not_a_rejection(venue: Simulate
     again = await venue.submit(placed)
     assert (again.status, again.reason) == (ReportStatus.NO_ANSWER, Reason.VENUE_UNKNOWN_OUTCOME)
     assert "DUPLICATE_CLIENT_ORDER_ID" in again.detail
-    assert (await venue.query(placed.client_order_id)).status is ReportStatus.OPEN
+    assert (await venue.query(named(placed))).status is ReportStatus.OPEN
 
 
 async def test_sending_too_fast_is_a_rejection_because_the_venue_says_so(venue: SimulatedVenue) -> None:
     evidence = [await venue.submit(order(symbol="NO-SUCH")) for _ in range(120)]
-    assert evidence[-1].status is ReportStatus.REJECTED
-    assert Reason.VENUE_RATE_LIMITED in {each.reason for each in evidence}
+    limited = [each for each in evidence if each.reason is Reason.VENUE_RATE_LIMITED]
+    assert {(each.status, each.failure) for each in limited} == {(ReportStatus.REJECTED, Failure.RATE_LIMITED)}
 
 
 async def test_a_wrong_key_is_refused_everywhere(exchange: str) -> None:
@@ -171,7 +161,8 @@ async def test_a_wrong_key_is_refused_everywhere(exchange: str) -> None:
     evidence = await stranger.submit(order())
     assert (evidence.status, evidence.reason) == (ReportStatus.REJECTED, Reason.VENUE_REJECTED)
     assert "BAD_SIGNATURE" in evidence.detail
-    assert (await stranger.query("tg-1")).status is ReportStatus.NO_ANSWER
+    assert evidence.failure is Failure.UNAUTHORIZED
+    assert (await stranger.query(named(order()))).status is ReportStatus.NO_ANSWER
     with pytest.raises(VenueUnavailable, match="BAD_SIGNATURE"):
         await stranger.account()
     with pytest.raises(UserStreamLost, match="refused: BAD_SIGNATURE"):
@@ -193,7 +184,7 @@ async def test_the_user_stream_tells_what_happens_to_orders(venue: SimulatedVenu
         resting, taking = order(), order(**TAKING)
         await venue.submit(resting)
         answer = await venue.submit(taking)
-        await venue.cancel(resting.client_order_id)
+        await venue.cancel(named(resting))
         while not any(evidence.status is ReportStatus.CANCELLED for evidence in heard):
             await asyncio.sleep(0.01)
     task.cancel()
@@ -214,7 +205,7 @@ Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def failing_venue(answer: bytes, *, hang: bool = False, timeout_s: float = 2.0) -> AsyncIterator[SimulatedVenue]:
+async def failing_venue(answer: bytes, *, hang: bool = False, **client_settings: Any) -> AsyncIterator[SimulatedVenue]:
     """A client of a venue that reads each request, says ``answer``, and then closes or hangs."""
     held: list[asyncio.StreamWriter] = []
 
@@ -226,7 +217,7 @@ async def failing_venue(answer: bytes, *, hang: bool = False, timeout_s: float =
             writer.close()
 
     server = await asyncio.start_server(reply, "127.0.0.1", 0)
-    client = SimulatedVenue(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", KEY, timeout_s=timeout_s)
+    client = SimulatedVenue(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", KEY, **client_settings)
     try:
         yield client
     finally:
@@ -237,37 +228,119 @@ async def failing_venue(answer: bytes, *, hang: bool = False, timeout_s: float =
 
 
 def http(status: str, body: bytes) -> bytes:
-    return b"HTTP/1.1 %s\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
+    return b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (status.encode(), len(body), body)
 
 
 OTHER = b'{"client_order_id":"other","venue_order_id":"1","status":"OPEN","cumulative_quantity":"0","venue_ts_us":1}'
+SAID = b'{"code":"%s","message":"x","field":null}'
 UNKNOWN_OUTCOMES = {
-    "no answer at all": b"",
-    "half an answer": b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{",
-    "not http": b"nonsense\r\n\r\n",
-    "500": http("500 Internal Server Error", b'{"code":"INTERNAL","message":"x","field":null}'),
-    "503": http("503 Service Unavailable", b""),
-    "408": http("408 Request Timeout", b'{"code":"TIMEOUT","message":"x","field":null}'),
-    "a proxy's 403": http("403 Forbidden", b"<html>blocked</html>"),
-    "a redirect": http("302 Found", b""),
-    "200 without json": http("200 OK", b"OK"),
-    "200 with half the json": http("200 OK", b'{"client_order_id":"tg'),
-    "200 of another order": http("200 OK", OTHER),
-    "200 with a status that we do not know": http("200 OK", OTHER.replace(b"OPEN", b"SLEEPING")),
+    "no answer at all": (b"", Failure.NO_ANSWER),
+    "half an answer": (b"HTTP/1.1 200 OK\r\ncontent-length: 90\r\n\r\n{", Failure.NO_ANSWER),
+    "not http": (b"nonsense\r\n\r\n", Failure.NO_ANSWER),
+    "500": (http("500 Internal Server Error", SAID % b"INTERNAL"), Failure.NO_ANSWER),
+    "503": (http("503 Service Unavailable", b""), Failure.NO_ANSWER),
+    "maintenance": (http("503 Service Unavailable", SAID % b"MAINTENANCE"), Failure.MAINTENANCE),
+    "408": (http("408 Request Timeout", SAID % b"TIMEOUT"), Failure.NO_ANSWER),
+    "a proxy's 403": (http("403 Forbidden", b"<html>blocked</html>"), Failure.UNAUTHORIZED),
+    "a proxy's 429": (http("429 Too Many Requests", b"<html>slowly</html>"), Failure.RATE_LIMITED),
+    "a proxy's 404": (http("404 Not Found", b"<html>nothing here</html>"), Failure.UNREADABLE),
+    "a redirect": (http("302 Found", b""), Failure.UNREADABLE),
+    "200 without json": (http("200 OK", b"OK"), Failure.UNREADABLE),
+    "200 with half the json": (http("200 OK", b'{"client_order_id":"tg'), Failure.UNREADABLE),
+    "200 of another order": (http("200 OK", OTHER), Failure.UNREADABLE),
+    "200 with a status that we do not know": (http("200 OK", OTHER.replace(b"OPEN", b"SLEEPING")), Failure.UNREADABLE),
+    "200 without end": (http("200 OK", b"[" + b" " * 5_000_000), Failure.UNREADABLE),
 }
 
 
-@pytest.mark.parametrize("answer", UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
-async def test_whatever_does_not_tell_the_outcome_is_no_answer(answer: bytes) -> None:
+@pytest.mark.parametrize(("answer", "failure"), UNKNOWN_OUTCOMES.values(), ids=UNKNOWN_OUTCOMES)
+async def test_whatever_does_not_tell_the_outcome_is_no_answer(answer: bytes, failure: Failure) -> None:
     """Never an exception, and never a rejection: the order may well be alive."""
     async with failing_venue(answer) as client:
-        for call in (client.submit(order()), client.cancel("tg-1"), client.query("tg-1")):
+        for call in (client.submit(order()), client.cancel(SOME), client.query(SOME)):
             evidence = await call
             assert (evidence.status, evidence.reason) == (ReportStatus.NO_ANSWER, Reason.VENUE_UNKNOWN_OUTCOME)
-            assert evidence.detail
-        for question in (client.account(), client.fills_since(0), client.open_orders()):
-            with pytest.raises(VenueUnavailable):
+            assert (evidence.failure, bool(evidence.detail)) == (failure, True)
+        for question in (client.account(), client.fills_since(""), client.open_orders()):
+            with pytest.raises(VenueUnavailable) as unavailable:
                 await question
+            assert unavailable.value.failure is failure
+
+
+REFUSALS = [
+    ("422 Unprocessable Entity", "INSTRUMENT_NOT_OPEN", Reason.VENUE_NOT_OPEN, Failure.REFUSED),
+    ("422 Unprocessable Entity", "INSUFFICIENT_BALANCE", Reason.CASH_INSUFFICIENT, Failure.REFUSED),
+    ("422 Unprocessable Entity", "PRICE_OFF_TICK", Reason.VENUE_REJECTED, Failure.REFUSED),
+    ("422 Unprocessable Entity", "POST_ONLY_WOULD_TAKE", Reason.PRICE_CROSSED_POST_ONLY, Failure.REFUSED),
+    ("200 OK", "101204", Reason.VENUE_REJECTED, Failure.REFUSED),
+    ("429 Too Many Requests", "RATE_LIMITED", Reason.VENUE_RATE_LIMITED, Failure.RATE_LIMITED),
+    ("418 I'm a teapot", "BANNED", Reason.VENUE_RATE_LIMITED, Failure.BANNED),
+    ("401 Unauthorized", "UNKNOWN_API_KEY", Reason.VENUE_REJECTED, Failure.UNAUTHORIZED),
+    ("400 Bad Request", "TIMESTAMP_TOO_OLD", Reason.VENUE_REJECTED, Failure.UNAUTHORIZED),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "reason", "failure"), REFUSALS)
+async def test_a_refusal_in_the_venues_own_words_is_a_rejection_of_a_submit_and_of_nothing_else(
+    status: str, code: str, reason: Reason, failure: Failure
+) -> None:
+    """A cancel or a look-up that was refused says nothing of the order, under whichever status it comes."""
+    async with failing_venue(http(status, SAID % code.encode())) as client:
+        said = await client.submit(order())
+        assert (said.status, said.reason, said.failure) == (ReportStatus.REJECTED, reason, failure)
+        for evidence in (await client.cancel(SOME), await client.query(SOME)):
+            assert (evidence.status, evidence.failure) == (ReportStatus.NO_ANSWER, failure)
+
+
+@pytest.mark.parametrize(("status", "code"), [("409 Conflict", "DUPLICATE_CLIENT_ORDER_ID"), ("200 OK", "101481")])
+async def test_a_duplicate_is_no_rejection_in_any_manner(status: str, code: str) -> None:
+    async with failing_venue(http(status, SAID % code.encode())) as client:
+        said = await client.submit(order())
+        assert (said.status, said.failure) == (ReportStatus.NO_ANSWER, Failure.REFUSED)
+
+
+async def test_a_look_up_that_the_venue_does_not_offer_is_not_an_absent_order() -> None:
+    async with failing_venue(http("404 Not Found", SAID % b"NOT_SUPPORTED")) as client:
+        for evidence in (await client.cancel(SOME), await client.query(SOME)):
+            assert (evidence.status, evidence.failure) == (ReportStatus.NO_ANSWER, Failure.REFUSED)
+
+
+async def test_a_date_to_wait_for_is_a_wait_from_now() -> None:
+    """By the clock that the requests are signed by."""
+    answer = http("429 Too Many Requests", SAID % b"RATE_LIMITED")
+    dated = answer.replace(b"\r\n\r\n", b"\r\nretry-after: Thu, 01 Jan 1970 00:01:40 GMT\r\n\r\n", 1)
+    async with failing_venue(dated, now_us=lambda: 90_000_000) as client:
+        assert (await client.submit(order())).retry_after_us == 10_000_000
+        with pytest.raises(VenueUnavailable) as unavailable:
+            await client.account()
+        assert unavailable.value.retry_after_us == 10_000_000
+
+
+async def test_a_client_that_is_closed_sends_nothing_and_says_so() -> None:
+    client = SimulatedVenue("http://127.0.0.1:1", KEY)
+    await client.close()
+    assert "not sent" in (await client.submit(order())).detail
+
+
+async def test_an_amount_leaves_as_it_is_to_the_eighteenth_place() -> None:
+    """In plain notation, and only with the fields that the order has."""
+    sent: list[bytes] = []
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sent.append(await reader.readuntil(b"}"))
+        writer.close()
+
+    server = await asyncio.start_server(keep, "127.0.0.1", 0)
+    client = SimulatedVenue(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", KEY)
+    big = Decimal("12345678901234567890.123456789012345678")
+    await client.submit(order(quantity=Decimal("1E-18"), limit_price=big, trigger_price=Decimal("1E+3")))
+    await client.submit(order(quantity=Decimal("0.50")))
+    bodies = [json.loads(each.split(b"\r\n\r\n")[1]) for each in sent]
+    assert [body["quantity"] for body in bodies] == ["0.000000000000000001", "0.5"]
+    assert (bodies[0]["limit_price"], bodies[0]["trigger_price"]) == (str(big), "1000")
+    assert "trigger_price" not in bodies[1]
+    await client.close()
+    server.close()
 
 
 async def test_silence_ends_at_the_deadline() -> None:
@@ -300,34 +373,3 @@ async def test_nobody_there_is_no_answer_and_connecting_does_not_raise() -> None
     assert (await client.submit(order())).status is ReportStatus.NO_ANSWER
     with pytest.raises(UserStreamLost, match="unreachable"):
         await anext(aiter(client.user_stream()))
-
-
-def frames(*numbers: int) -> str:
-    return json.dumps([{"sequence": number, "type": "heartbeat", "venue_ts_us": 1} for number in numbers])
-
-
-STREAMS = [
-    ([frames(1, 2), frames(4)], "gap: frame 3 was expected, 4 came"),
-    (['[{"sequence":1,"type":"order"}]'], "unreadable: status: missing"),
-    (['[{"sequence":1}]'], "unreadable: type: missing"),
-    (["nonsense"], "unreadable: not JSON"),
-    ([frames(1), None], "closed"),
-    ([frames(1)], "silent: no frame for 0.2 s"),
-]
-
-
-@pytest.mark.parametrize(("messages", "why"), STREAMS)
-async def test_a_user_stream_that_misbehaves_is_lost(messages: list[str | None], why: str) -> None:
-    async def misbehave(socket: ServerConnection) -> None:
-        await socket.recv()
-        for message in messages:
-            if message is None:
-                return
-            await socket.send(message)
-        await socket.wait_closed()
-
-    async with serve_websocket(misbehave, "127.0.0.1", 0) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2)
-        with pytest.raises(UserStreamLost, match=why):
-            await anext(aiter(client.user_stream()))

@@ -1,6 +1,7 @@
 """Execution's own routes: the kill door, and the orders that it holds."""
 
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 
@@ -15,13 +16,29 @@ from tollgate_chassis.operator_door import (
     need_reason,
     read_command,
 )
+from tollgate_contracts.execution import ReportStatus
 from tollgate_contracts.money import plain
-from tollgate_execution.core import ExecutionCore
+from tollgate_execution.core import ExecutionCore, Watch
 from tollgate_execution.core.record import OrderRecord
+from tollgate_execution.core.safety import is_escalated
 from tollgate_execution.kill_door import KillDoor
+from tollgate_execution.resolving import Resolution, Verdict
 from tollgate_execution.write_behind import wall_us
 
 _NO_ORDER: dict[int | str, dict[str, Any]] = {404: {"model": Answer, "description": "No such order is held."}}
+_STATUS_OF = {
+    Verdict.NO_ORDER: 404,
+    Verdict.NOT_UNKNOWN: 409,
+    Verdict.NOT_ESCALATED: 409,
+    Verdict.SHOWN: 409,
+    Verdict.NOT_ACTIVE: 503,
+}
+_RESOLVE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    **_NO_ORDER,
+    408: {"model": Answer, "description": "The body did not come in time."},
+    409: {"model": Answer, "description": "The outcome is known, the venue is still being asked, or it shows it now."},
+    413: {"model": Answer, "description": "The body is too long."},
+}
 _OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
     408: {"model": Answer, "description": "The body did not come in time."},
     409: {"model": Answer, "description": "The token is the one that has shut the door."},
@@ -30,13 +47,23 @@ _OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_router(core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor) -> APIRouter:
+Resolve = Callable[[str, ReportStatus, str], Awaitable[Resolution]]
+
+
+class Word(Command):
+    """What became of an order whose outcome the venue does not tell, who says so, and how they know."""
+
+    outcome: Literal["CANCELLED", "EXPIRED", "REJECTED"]
+
+
+def build_router(core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor, resolve: Resolve) -> APIRouter:
     """Build the routes; the operators' door guards each, and the method says which scope it needs."""
     router = door.router()
     stops = Stops()
     _add_shutting(router, kill_door, stops)
     _add_opening(router, kill_door, stops)
     _add_orders(router, core)
+    _add_resolving(router, core, resolve)
     return router
 
 
@@ -91,7 +118,7 @@ def _add_orders(router: APIRouter, core: ExecutionCore) -> None:
     ) -> list[dict[str, Any]]:
         """Return orders, the newest first; the finished ones are kept for some minutes."""
         records = (record for record in core.orders.newest() if state is None or record.state.value == state)
-        return [_shown(record) for _, record in zip(range(limit), records, strict=False)]
+        return [_shown(record, core.watch) for _, record in zip(range(limit), records, strict=False)]
 
     @router.get("/orders/{client_order_id}", responses=_NO_ORDER)
     async def get_order(client_order_id: str) -> dict[str, Any]:
@@ -99,23 +126,47 @@ def _add_orders(router: APIRouter, core: ExecutionCore) -> None:
         record = core.orders.get(client_order_id)
         if record is None:
             raise Refused(404, f"no order {client_order_id} is held; older ones are in the ledger")
-        return _shown(record)
+        return _shown(record, core.watch)
 
 
-def _shown(record: OrderRecord) -> dict[str, Any]:
-    approval = record.approval
+def _add_resolving(router: APIRouter, core: ExecutionCore, resolve: Resolve) -> None:
+    @router.delete("/orders/{client_order_id}", responses=_RESOLVE_ANSWERS, openapi_extra=body_of(Word))
+    async def resolve_order(client_order_id: str, request: Request) -> dict[str, Any]:
+        """Say what became of an order of unknown outcome, after the venue was asked in vain too often.
+
+        The venue is asked once more first; if it shows the order, its word counts and this one is refused. Needs a
+        reason. Trades that the venue lists later are booked all the same.
+        """
+        word = await read_command(request, Word)
+        need_reason(word)
+        words = f"{word.actor or caller(request)} ({caller(request)}): {word.reason.strip()}"
+        resolution = await resolve(client_order_id, ReportStatus(word.outcome), words)
+        status = _STATUS_OF.get(resolution.verdict)
+        if status is not None:
+            raise Refused(status, resolution.words)
+        record = core.orders.get(client_order_id)
+        return {"note": resolution.words, "order": None if record is None else _shown(record, core.watch)}
+
+
+def _shown(record: OrderRecord, watch: Watch) -> dict[str, Any]:
+    approval, placing = record.approval, record.placing
     return {
         "client_order_id": record.client_order_id,
         "venue_order_id": record.venue_order_id,
         "symbol": approval.symbol,
-        "side": approval.side.value,
-        "quantity": plain(approval.quantity),
-        "limit_price": None if approval.limit_price is None else plain(approval.limit_price),
+        "side": placing.side.value,
+        "quantity": plain(placing.quantity),
+        "limit_price": None if placing.limit_price is None else plain(placing.limit_price),
+        "attempt": placing.attempt,
+        "sends": record.sends,
+        "protects": record.protects,
+        "waits_for": record.waits_for,
         "state": record.state.value,
         "since_us": record.since_us,
         "filled": plain(record.booked),
         "filled_quote": plain(record.booked_quote),
         "misses_trades": record.misses_trades,
         "probes": record.probes,
+        "escalated": is_escalated(record, watch),
         "decision_id": record.decision_id,
     }

@@ -1,5 +1,6 @@
 """Execution's composition root: everything is built here, and nowhere else."""
 
+from functools import partial
 from pathlib import Path
 
 from tollgate_chassis.broker import fast_stream_broker
@@ -15,7 +16,9 @@ from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.permits import PermitHolder
 from tollgate_execution.settings import ExecutionSettings, config_text
 from tollgate_execution.shell import ExecutionShell
-from tollgate_execution.venue import SimulatedVenue, VenueKey
+from tollgate_execution.store import Journal
+from tollgate_execution.venues.fit import misfits
+from tollgate_execution.venues.simulated import SimulatedVenue, VenueKey
 from tollgate_execution.verification import Verifier, read_public_keys
 from tollgate_execution.write_behind import wall_us
 
@@ -29,23 +32,31 @@ def build(settings: ExecutionSettings) -> Parts:
     door.load()
     tokens = OperatorTokens.open(settings.secrets_dir / TOKENS_FILE, wall_us())
     trail = OperatorTrail("execution", settings.desk, settings.run_id, settings.state_dir)
-    key = VenueKey(
-        api_key=read_secret(settings.secrets_dir / "venue_api_key").get_secret_value(),
-        secret=read_secret(settings.secrets_dir / "venue_api_secret").get_secret_value().encode(),
-    )
     shell = ExecutionShell(
         settings,
         core,
         config_text(settings, trusted_keys),
-        _read_dsn(settings.postgres_dsn_file),
-        SimulatedVenue(settings.venue_url, key),
+        partial(Journal.connect, _read_dsn(settings.postgres_dsn_file), settings.desk),
+        _venue(settings),
         PermitHolder(settings.desk, verifier.permit),
         door,
         fast_stream_broker(settings, "execution"),
         trail,
     )
-    router = build_router(core, door, OperatorDoor(tokens, trail))
+    router = build_router(core, door, OperatorDoor(tokens, trail), shell.resolve)
     return Parts(core=core, shell=shell, routers=(router,))
+
+
+def _venue(settings: ExecutionSettings) -> SimulatedVenue:
+    key = VenueKey(
+        api_key=read_secret(settings.secrets_dir / "venue_api_key").get_secret_value(),
+        secret=read_secret(settings.secrets_dir / "venue_api_secret").get_secret_value().encode(),
+    )
+    venue = SimulatedVenue(settings.venue_url, key, like=settings.execution.venue_like)
+    complaints = misfits(settings.execution.watch.to_watch(), venue.capabilities)
+    if complaints:
+        raise BadConfiguration("\n".join(complaints))
+    return venue
 
 
 def _read_dsn(path: Path | None) -> str:

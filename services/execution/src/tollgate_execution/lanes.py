@@ -3,26 +3,44 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 Job = Callable[[], Awaitable[None]]
+
+
+class Track(Enum):
+    """What a job does, where calls of one kind must not wait for room behind those of another."""
+
+    SUBMIT = auto()
+    """Sends an order; may wait long for the venue's limit."""
+    ASK = auto()
+    """Asks what became of an order; slow while the venue does not answer."""
+    CANCEL = auto()
+    """Takes an order back."""
 
 
 class Lanes:
     """One lane for each order that has something under way; the first job that raises ends all of them."""
 
     def __init__(self, concurrency_max: int) -> None:
-        self._gate = asyncio.Semaphore(concurrency_max)
-        self._waiting: dict[str, deque[Job]] = {}
+        """Half of ``concurrency_max`` is for submits, a quarter each for questions and cancels, one each at least."""
+        quarter = max(1, concurrency_max // 4)
+        self._gates = {
+            Track.SUBMIT: asyncio.Semaphore(max(1, concurrency_max - 2 * quarter)),
+            Track.ASK: asyncio.Semaphore(quarter),
+            Track.CANCEL: asyncio.Semaphore(quarter),
+        }
+        self._waiting: dict[str, deque[tuple[Track, Job]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def run(self, lane: str, job: Job) -> None:
+    def run(self, lane: str, job: Job, track: Track = Track.ASK) -> None:
         """Run ``job`` after those that are in its lane already."""
         waiting = self._waiting.get(lane)
         if waiting is not None:
-            waiting.append(job)
+            waiting.append((track, job))
             return
-        self._waiting[lane] = deque([job])
+        self._waiting[lane] = deque([(track, job)])
         task = asyncio.create_task(self._drive(lane), name=f"lane {lane}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -31,8 +49,10 @@ class Lanes:
         waiting = self._waiting[lane]
         try:
             while waiting:
-                async with self._gate:
-                    await waiting.popleft()()
+                track, job = waiting[0]
+                async with self._gates[track]:
+                    waiting.popleft()
+                    await job()
         except Exception as error:  # noqa: BLE001 - handed to failure(), which raises it where the process ends
             if not self._failed.done():
                 self._failed.set_exception(error)
@@ -42,6 +62,11 @@ class Lanes:
     async def failure(self) -> None:
         """Wait for the first job that raises, and raise it."""
         await asyncio.shield(self._failed)
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way and nothing waits."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def finish(self, timeout_s: float) -> None:
         """Let what is under way end, for at most ``timeout_s``, and cancel the rest."""

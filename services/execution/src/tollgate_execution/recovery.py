@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from tollgate_contracts.execution import OrderState
-from tollgate_execution.core import Submit
-from tollgate_execution.core.record import OrderRecord, text_hash
+from tollgate_execution.core import Settle, Submit
+from tollgate_execution.core.record import text_hash
 from tollgate_execution.core.shelf import Shelf
 
 _MAY_BE_UNSENT = frozenset({OrderState.SUBMITTING, OrderState.CANCELLING})
@@ -23,31 +23,53 @@ class Plan:
     """Never sent, and the approval holds: send now."""
     never_sent: tuple[str, ...]
     """Never sent, and too late: say so."""
-    settle: tuple[OrderRecord, ...]
+    settle: tuple[Settle, ...]
     """The core knows what became of it and the journal does not: write it down."""
     ask: tuple[str, ...]
     """May have been sent, or its journal row is open: look it up."""
 
 
 def plan(orders: Shelf, journaled: Collection[str], open_rows: Iterable[str], now_us: int) -> Plan:
-    """Say what to do; ``journaled`` are the ids that have a row, ``open_rows`` those whose row is not settled."""
+    """Say what to do; ``journaled`` are the ids that have a row, ``open_rows`` those that may be live by their row.
+
+    All ids are those by which the venue knows the orders.
+    """
     submit: list[Submit] = []
     never_sent: list[str] = []
-    settle: list[OrderRecord] = []
     ask: dict[str, None] = {}
     for record in orders.active():
-        unsent = not record.acknowledged and record.client_order_id not in journaled
+        venue_id = record.placing.venue_id
+        unsent = not record.acknowledged and venue_id not in journaled
+        if record.state is OrderState.PLANNED:
+            # It waits for another order's end; the core will ask for it to be sent.
+            continue
         if not unsent or record.state not in _MAY_BE_UNSENT:
             # An order that is simply working may have traded while nobody listened.
-            ask[record.client_order_id] = None
-        elif record.state is OrderState.SUBMITTING and now_us < record.approval.expires_us:
-            submit.append(Submit(record.decision_id, record.approval, record.signed, text_hash(record.signed.text)))
+            ask[venue_id] = None
+        elif record.state is OrderState.SUBMITTING and now_us < record.placing.until_us:
+            digest = text_hash(record.signed.text)
+            submit.append(Submit(record.decision_id, record.approval, record.signed, digest, record.placing))
         else:
-            never_sent.append(record.client_order_id)
-    for client_order_id in open_rows:
-        known = orders.get(client_order_id)
-        if known is not None and known.send_is_settled:
+            never_sent.append(venue_id)
+    settle: list[Settle] = []
+    for venue_id in open_rows:
+        known = settlement_of(orders, venue_id)
+        if known is None:
+            ask[venue_id] = None
+        else:
             settle.append(known)
-        else:
-            ask[client_order_id] = None
     return Plan(tuple(submit), tuple(never_sent), tuple(settle), tuple(ask))
+
+
+def settlement_of(orders: Shelf, venue_id: str) -> Settle | None:
+    """Return what the core knows of the order of a row; none where the venue must be asked."""
+    found = orders.find(venue_id)
+    if found is None:
+        return None
+    record, attempt = found
+    if attempt < record.placing.attempt:
+        # There is another attempt only because the venue had refused this one.
+        return Settle(venue_id, OrderState.REJECTED, is_over=True)
+    if not record.send_is_settled:
+        return None
+    return Settle(venue_id, record.state, is_over=record.is_over and not record.late)

@@ -1,15 +1,46 @@
 """Evidence and configuration in the tape's envelope: execution's outside events."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tollgate_contracts.approval import SignedText
 from tollgate_contracts.config import Config, config_hash
-from tollgate_contracts.execution import Account, Report, ReportSource, ReportStatus
+from tollgate_contracts.execution import Report, ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
-from tollgate_venues.evidence import AccountEvidence, Evidence
+from tollgate_contracts.reconciliation import Account, Adoption, Movement, Sync, SyncCause
+from tollgate_venues.evidence import AccountEvidence, Evidence, MovementEvidence
 
 _TEXT_MAX = 2_000
+_OURS = re.compile("tg[0-9a-f]{30}")
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRead:
+    """What one round of reconciliation has read from the venue."""
+
+    cause: SyncCause
+    began_us: int
+    took_us: int
+    open_order_ids: tuple[str, ...]
+    fill_cursor: str
+    movement_cursor: str
+    orders_read: int
+    fills_read: int
+    differences: int
+    open_differences: int
+
+
+def known_by(client_order_id: str, venue_order_id: str | None) -> str:
+    """Return the id under which the tape names an order of the venue: its own, or a stand-in where it is not ours.
+
+    Whoever else trades on the account gives ids that no message of ours can hold, or none at all.
+    """
+    if _OURS.fullmatch(client_order_id):
+        return client_order_id
+    text = f"foreign {client_order_id} {venue_order_id or ''}"
+    return f"tg{hashlib.sha256(text.encode()).hexdigest()[:30]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +62,18 @@ class Reporter:
         """
         about_a_question = evidence.source is ReportSource.QUERY or evidence.status is ReportStatus.ABSENT
         ts_us = asked_us if asked_us is not None and about_a_question else self.now_us()
+        known = known_by(evidence.client_order_id, evidence.venue_order_id)
+        foreign = "" if known == evidence.client_order_id else f"named {evidence.client_order_id!r} by the venue. "
         fields = {
-            "client_order_id": evidence.client_order_id,
+            "client_order_id": known,
             "source": evidence.source,
             "status": evidence.status,
             "venue_order_id": evidence.venue_order_id,
             "cumulative_quantity": evidence.cumulative_quantity,
             "trades": evidence.trades,
+            "busted": evidence.busted,
             "reason": evidence.reason,
-            "detail": evidence.detail[:_TEXT_MAX],
+            "detail": f"{foreign}{evidence.detail}"[:_TEXT_MAX],
             "venue_ts_us": evidence.venue_ts_us,
         }
         draft = Report(
@@ -80,11 +114,70 @@ class Reporter:
             venue=self.venue,
             account=self.account,
             balances=evidence.balances,
-            positions=(),
+            positions=evidence.positions,
             maker_fee_bps=evidence.maker_fee_bps,
             taker_fee_bps=evidence.taker_fee_bps,
             venue_ts_us=evidence.venue_ts_us,
         )
+
+    def movement(self, evidence: MovementEvidence) -> Movement:
+        """Return money that moved without an order as a message; the core takes each of the venue's ids once."""
+        ts_us = self.now_us()
+        digest = hashlib.sha256(f"{self.run_id} {ts_us} {evidence.movement_id}".encode()).hexdigest()[:32]
+        return Movement(
+            id=f"execution:{self.venue}:movement-{digest}",
+            desk=self.desk,
+            run_id=self.run_id,
+            ts_us=ts_us,
+            cause=None,
+            cycle_id=self.cycle_id(),
+            venue=self.venue,
+            account=self.account,
+            movement_id=evidence.movement_id,
+            movement=evidence.movement,
+            currency=evidence.currency,
+            amount=evidence.amount,
+            symbol=evidence.symbol,
+            venue_ts_us=evidence.venue_ts_us,
+        )
+
+    def adoption(self, client_order_id: str, decision_id: str, signed: SignedText) -> Adoption:
+        """Return an order that only the journal knows as a message."""
+        ts_us = self.now_us()
+        return Adoption(
+            id=f"execution:{self.venue}:adoption-{client_order_id}-{ts_us}",
+            desk=self.desk,
+            run_id=self.run_id,
+            ts_us=ts_us,
+            cause=None,
+            cycle_id=self.cycle_id(),
+            client_order_id=client_order_id,
+            decision_id=decision_id,
+            approval=signed,
+        )
+
+    def sync(self, read: RoundRead) -> Sync:
+        """Return a whole round as a message: only with it on the tape is what it read really read."""
+        draft = Sync(
+            id="draft",
+            desk=self.desk,
+            run_id=self.run_id,
+            ts_us=self.now_us(),
+            cause=None,
+            cycle_id=self.cycle_id(),
+            sync_cause=read.cause,
+            began_us=read.began_us,
+            open_order_ids=read.open_order_ids,
+            fill_cursor=read.fill_cursor,
+            movement_cursor=read.movement_cursor,
+            orders_read=read.orders_read,
+            fills_read=read.fills_read,
+            differences=read.differences,
+            open_differences=read.open_differences,
+            took_us=read.took_us,
+        )
+        digest = hashlib.sha256(draft.model_dump_json().encode()).hexdigest()[:32]
+        return draft.model_copy(update={"id": f"execution:{self.venue}:sync-{digest}"})
 
     def config(self, text: str) -> Config:
         """Return the configuration as a message; the run is in the id, so that an old one can come back."""

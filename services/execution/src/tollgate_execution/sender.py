@@ -6,10 +6,12 @@ none twice. Whatever the venue says, or fails to say, becomes a report; the core
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from functools import partial
 
+from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
@@ -17,19 +19,22 @@ from tollgate_contracts.approval import Approval
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Report, ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.strategy import TimeInForce
+from tollgate_execution.calls import GuardedVenue, Purpose
 from tollgate_execution.core import Cancel, Effect, ExecutionCore, Query, Settle, Submit
-from tollgate_execution.kill_door import KillDoor
-from tollgate_execution.lanes import Lanes
-from tollgate_execution.last_checks import Moment, Pace, reasons_not_to_send
+from tollgate_execution.core.placing import Leg
+from tollgate_execution.lanes import Lanes, Track
+from tollgate_execution.last_look import LastLook
 from tollgate_execution.permits import PermitHolder
 from tollgate_execution.reports import Reporter
 from tollgate_execution.store import Journal, WriteAhead
-from tollgate_execution.venue import SimulatedVenue, VenueOrder
-from tollgate_execution.write_behind import WriteBehind, wall_us
-from tollgate_venues.evidence import Evidence
+from tollgate_execution.write_behind import WriteBehind
+from tollgate_venues.adapter import OrderReference, VenueOrder
+from tollgate_venues.evidence import Evidence, Failure
 
 # Of an order that only the journal knows, absence proves nothing: its row stays open and is asked about again.
 _TELLS_NOTHING = frozenset({ReportStatus.NO_ANSWER, ReportStatus.ABSENT})
+_ENDED = frozenset({ReportStatus.FILLED, ReportStatus.CANCELLED, ReportStatus.EXPIRED, ReportStatus.REJECTED})
 
 
 # How a submit that the venue did not take, or did not answer, is called in the log.
@@ -37,6 +42,11 @@ _SUBMIT_EVENTS = {ReportStatus.REJECTED: "rejected", ReportStatus.NO_ANSWER: "un
 
 # A commit takes a millisecond or two; a database that needs longer must not keep execution from reading on.
 _WRITTEN_S = 0.05
+
+# Sendings of one order that the venue refuses for speed alone, each after the pause that it asks for. More of them
+# within an approval's few seconds would only be more of what it refuses.
+_SENDINGS_MAX = 3
+_RANKS = {reason: rank for rank, reason in enumerate(Reason)}
 
 # The first permit is awaited for one second, the longest that any may live: four of them come in that time.
 _PERMIT_LOOKS, _PERMIT_LOOK_S = 100, 0.01
@@ -58,14 +68,13 @@ class Sender:
         core: ExecutionCore,
         runner: Runner,
         journal: Journal,
-        venue: SimulatedVenue,
+        venue: GuardedVenue,
         reporter: Reporter,
         permits: PermitHolder,
-        door: KillDoor,
+        look: LastLook,
         lanes: Lanes,
-        order_notional_max: Decimal,
-        orders_per_s_max: int,
         write_behind: WriteBehind,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._core = core
         self._runner = runner
@@ -73,29 +82,34 @@ class Sender:
         self._venue = venue
         self._reporter = reporter
         self._permits = permits
-        self._door = door
+        self._look = look
         self._lanes = lanes
-        self._order_notional_max = order_notional_max
-        self._pace = Pace(orders_per_s_max)
         self._write_behind = write_behind
+        self._clock = clock
         self._asking: set[str] = set()
         self._unwritten: set[asyncio.Event] = set()
         self._under_way: dict[str, list[_Appending]] = {}
+        self._journaled: dict[str, OrderReference] = {}
+        self._held: dict[str, Submit] | None = None
+        """What waits for the first round of reconciliation, by the venue's id; none once nothing waits any more."""
 
     def carry_out(self, effect: Effect, message: Message) -> None:
         """Begin an effect of ``message``; effects on one order happen one after the other."""
         match effect:
             case Settle():
-                self._write_behind.settle(effect.client_order_id, effect.state.value, message)
+                self._write_behind.settle(effect.client_order_id, effect.state.value, message, is_over=effect.is_over)
             case Submit():
                 self.submit(effect)
             case Cancel():
-                self._lanes.run(effect.approval.client_order_id, lambda: self._cancel(effect))
+                self._lanes.run(effect.client_order_id, lambda: self._cancel(effect), Track.CANCEL)
             case Query():
                 self.ask(effect.client_order_id)
 
     def submit(self, submit: Submit) -> None:
         """Begin the sending of an order, in the trace of the decision that asked for it."""
+        if self._held is not None:
+            self._held[submit.placing.venue_id] = submit
+            return
         tracing = self._runner.tracing
         parent = tracing.headers()
         written = asyncio.Event()
@@ -103,12 +117,30 @@ class Sender:
 
         async def traced() -> None:
             try:
-                with tracing.span("execution.submit", parent, client_order_id=submit.approval.client_order_id):
+                with tracing.span("execution.submit", parent, client_order_id=submit.placing.venue_id):
                     await self._submit(submit, written)
             finally:
                 self._tell_written(written)
 
-        self._lanes.run(submit.approval.client_order_id, traced)
+        self._lanes.run(submit.placing.venue_id, traced, Track.SUBMIT)
+
+    def hold(self) -> None:
+        """Send nothing until ``release``: what the venue holds of ours is not known yet. Cancels and questions go."""
+        self._held = {}
+
+    def release(self) -> None:
+        """Send what was held back, each after its last checks, and hold nothing back any more."""
+        held, self._held = self._held or {}, None
+        for submit in held.values():
+            self.submit(submit)
+
+    def drop_expired(self) -> None:
+        """Say of each held order whose approval is past that it was not sent."""
+        now_us = self._clock.wall_us()
+        for venue_id, submit in list((self._held or {}).items()):
+            if self._held is not None and submit.approval.expires_us <= now_us:
+                del self._held[venue_id]
+                self._lanes.run(venue_id, partial(self.never_sent, venue_id))
 
     async def until_written(self) -> None:
         """Wait until every submit that was begun is in the journal, or for ``_WRITTEN_S`` at most.
@@ -129,7 +161,22 @@ class Sender:
         if client_order_id in self._asking:
             return
         self._asking.add(client_order_id)
-        self._lanes.run(client_order_id, lambda: self._query(client_order_id))
+        self._lanes.run(client_order_id, lambda: self._ask_after(client_order_id))
+
+    async def ask_and_wait(self, client_order_id: str) -> None:
+        """Look an order up at the venue, after whatever is under way for it, and wait until that is done."""
+        answered = asyncio.Event()
+
+        async def note() -> None:
+            answered.set()
+
+        self.ask(client_order_id)
+        self._lanes.run(client_order_id, note)
+        await answered.wait()
+
+    def know_journaled(self, references: Mapping[str, OrderReference]) -> None:
+        """Take note of how orders that perhaps only the journal knows are found at the venue."""
+        self._journaled = dict(references)
 
     async def observe(self, evidence: Evidence, asked_us: int | None = None) -> None:
         """Put evidence on the tape, unless it would change nothing."""
@@ -153,100 +200,170 @@ class Sender:
             appending.sequence = await self._runner.observe(report)
 
     async def _submit(self, submit: Submit, on_disk: asyncio.Event) -> None:
-        approval = submit.approval
+        order = _order_of(submit)
         await self._first_permit()
+        if self._is_over(order.client_order_id):
+            # It has waited for so long that its end was said meanwhile: a row now would never be closed.
+            self._tell_written(on_disk)
+            return
         began = time.perf_counter()
-        written = await self._journal.prepare(submit)
+        written = await self._write_ahead(submit)
         metrics.WRITE_AHEAD_SECONDS.observe(time.perf_counter() - began)
         self._tell_written(on_disk)
         if written is WriteAhead.ALREADY_THERE:
-            logger().warning("order.submit.already_journaled", **_words(approval), outcome="asked")
-            self.ask(approval.client_order_id)
+            logger().warning("order.submit.already_journaled", **_words(order), outcome="asked")
+            self.ask(order.client_order_id)
             return
-        reasons = reasons_not_to_send(approval, self._moment(approval))
-        if reasons:
-            logger().warning("order.submit.not_sent", **_words(approval), outcome=reasons[0].value)
-            metrics.SUBMITS.labels("NOT_SENT").inc()
-            await self._report(self._reporter.not_sent(approval.client_order_id, ReportSource.SUBMIT, reasons))
+        if written is WriteAhead.NOT_YET:
+            await self._not_sent(order, (Reason.APPROVAL_REUSED,), None)
             return
-        self._pace.count(_monotonic_us())
-        self._write_behind.sent(approval.client_order_id)
+        await self._send(submit, order)
+
+    async def _write_ahead(self, submit: Submit) -> WriteAhead:
+        if submit.resend:
+            return await self._journal.prepare_resend(submit)
+        if submit.placing.attempt > 1:
+            # The journal takes another attempt only once it knows that the one before is over.
+            await self._write_behind.flush()
+        return await self._journal.prepare(submit)
+
+    async def _send(self, submit: Submit, order: VenueOrder) -> None:
+        """Send ``order``, and again while the venue says that it has not taken it because we are too fast."""
+        approval = submit.approval
+        evidence: Evidence | None = None
+        for _ in range(_SENDINGS_MAX):
+            purpose = self._look.purpose(approval, order)
+            held = await self._venue.clearance(purpose, submit.placing.until_us)
+            # From this look to the first byte nothing is awaited.
+            reasons = _in_order(self._look.reasons(approval, order), held)
+            if reasons:
+                await self._not_sent(order, reasons, evidence)
+                return
+            evidence = await self._send_once(approval, order, purpose)
+            if not _came_too_fast(evidence):
+                break
+        if evidence is not None:
+            await self.observe(evidence)
+
+    async def _send_once(self, approval: Approval, order: VenueOrder, purpose: Purpose) -> Evidence:
+        self._look.count(approval, order)
+        self._write_behind.sent(order.client_order_id)
         began = time.perf_counter()
-        evidence = await self._venue.submit(_order_of(approval))
+        evidence = await self._venue.submit(order, cleared=purpose)
         latency_s = time.perf_counter() - began
         metrics.VENUE_SECONDS.labels("submit").observe(latency_s)
         metrics.SUBMITS.labels(evidence.status.value).inc()
-        await self.observe(evidence)
         logger().info(
             f"order.submit.{_SUBMIT_EVENTS.get(evidence.status, 'success')}",
-            **_words(approval),
+            **_words(order),
             outcome=evidence.status.value.lower(),
             latency_ms=round(latency_s * 1_000, 3),
         )
+        return evidence
+
+    async def _not_sent(self, order: VenueOrder, reasons: tuple[Reason, ...], before: Evidence | None) -> None:
+        """Say that an order was not sent; where it was ``before``, the venue's own word stands, and why no more."""
+        logger().warning("order.submit.not_sent", **_words(order), outcome=reasons[0].value)
+        metrics.SUBMITS.labels("NOT_SENT").inc()
+        if before is None:
+            await self._report(self._reporter.not_sent(order.client_order_id, ReportSource.SUBMIT, reasons))
+            return
+        words = ", ".join(reason.value for reason in reasons)
+        await self.observe(replace(before, detail=f"{before.detail}; not sent again: {words}"))
 
     async def _first_permit(self) -> None:
         """Let a process that has just started hear of its first permit; one that has had any waits for nothing."""
         for _ in range(_PERMIT_LOOKS):
-            if self._permits.age_us(_monotonic_us()) is not None:
+            if self._permits.age_us(self._clock.monotonic_us()) is not None:
                 return
-            await asyncio.sleep(_PERMIT_LOOK_S)
-
-    def _moment(self, approval: Approval) -> Moment:
-        monotonic_us = _monotonic_us()
-        now_us = wall_us()
-        return Moment(
-            wall_us=now_us,
-            door_is_shut=self._door.is_shut,
-            kill=self._core.kill,
-            permit=self._permits.fresh(now_us, monotonic_us) if self._runner.vouches(monotonic_us) else None,
-            reducible=self._core.reducible(approval),
-            pace_is_used_up=self._pace.is_used_up(monotonic_us),
-            order_notional_max=self._order_notional_max,
-        )
+            await self._clock.sleep(_PERMIT_LOOK_S)
 
     async def _cancel(self, cancel: Cancel) -> None:
-        approval = cancel.approval
-        asked_us = wall_us()
-        if approval.expires_us <= asked_us:
-            reasons = (Reason.APPROVAL_EXPIRED,)
-            await self._report(self._reporter.not_sent(approval.client_order_id, ReportSource.CANCEL, reasons))
+        venue_id, asked_us = cancel.client_order_id, self._clock.wall_us()
+        if cancel.until_us is not None and cancel.until_us <= asked_us:
+            await self._report(self._reporter.not_sent(venue_id, ReportSource.CANCEL, (Reason.APPROVAL_EXPIRED,)))
             return
         began = time.perf_counter()
-        evidence = await self._venue.cancel(approval.client_order_id)
+        reference = self._refer_to(venue_id)
+        if reference is None:
+            return
+        if not self._look.may_cancel(reference.symbol):
+            # Nothing is said of it either: the wish stands, and is carried out when the order is looked at next.
+            logger().warning("order.cancel.not_sent", client_order_id=venue_id, outcome=Reason.VENUE_NOT_OPEN.value)
+            return
+        evidence = await self._venue.cancel(reference)
         metrics.VENUE_SECONDS.labels("cancel").observe(time.perf_counter() - began)
         await self.observe(evidence, asked_us)
-        logger().info("order.cancel.answered", **_words(approval), outcome=evidence.status.value.lower())
+        logger().info("order.cancel.answered", client_order_id=venue_id, outcome=evidence.status.value.lower())
 
-    async def _query(self, client_order_id: str) -> None:
+    async def look_up(self, client_order_id: str) -> Evidence | None:
+        """Ask the venue about an order now, put what it says on the tape and return it; none where it is forgotten."""
+        return await self._query(client_order_id)
+
+    async def _ask_after(self, client_order_id: str) -> None:
+        await self._query(client_order_id)
+
+    async def _query(self, client_order_id: str) -> Evidence | None:
         # What is learned from here on is newer than whatever made us ask: the next wish to ask is a new one.
         self._asking.discard(client_order_id)
-        asked_us = wall_us()
+        reference = self._refer_to(client_order_id)
+        if reference is None:
+            # It is over and forgotten: nothing is to be learned of it any more.
+            return None
+        asked_us = self._clock.wall_us()
         began = time.perf_counter()
-        evidence = await self._venue.query(client_order_id)
+        evidence = await self._venue.query(reference)
         metrics.VENUE_SECONDS.labels("query").observe(time.perf_counter() - began)
         report = self._reporter.report(evidence, asked_us)
         await self._report(report)
-        if self._core.orders.get(client_order_id) is None and evidence.status not in _TELLS_NOTHING:
-            self._write_behind.settle(client_order_id, evidence.status.value, report)
+        if self._core.orders.find(client_order_id) is None and evidence.status not in _TELLS_NOTHING:
+            is_over = evidence.status in _ENDED
+            if is_over:
+                self._journaled.pop(client_order_id, None)
+            self._write_behind.settle(client_order_id, evidence.status.value, report, is_over=is_over)
         logger().info("order.query.answered", client_order_id=client_order_id, outcome=evidence.status.value.lower())
+        return evidence
+
+    def _is_over(self, client_order_id: str) -> bool:
+        found = self._core.orders.find(client_order_id)
+        return found is None or found[0].is_over
+
+    def _refer_to(self, client_order_id: str) -> OrderReference | None:
+        found = self._core.orders.find(client_order_id)
+        if found is None:
+            return self._journaled.get(client_order_id)
+        record, attempt = found
+        venue_order_id = record.venue_order_id if attempt == record.placing.attempt else None
+        approval = record.approval
+        return OrderReference(client_order_id, approval.symbol, venue_order_id, approval.issued_us)
 
 
-def _order_of(approval: Approval) -> VenueOrder:
+def _order_of(submit: Submit) -> VenueOrder:
+    approval, placing = submit.approval, submit.placing
+    is_own = placing.leg is Leg.ORDER
     return VenueOrder(
-        client_order_id=approval.client_order_id,
+        client_order_id=placing.venue_id,
         symbol=approval.symbol,
-        side=approval.side,
+        side=placing.side,
         order_type=approval.order_type,
-        quantity=approval.quantity,
-        limit_price=approval.limit_price,
-        time_in_force=approval.time_in_force,
-        post_only=approval.post_only,
+        quantity=placing.quantity,
+        limit_price=placing.limit_price,
+        # A protective order rests until it is taken back, whatever the order that it protects was.
+        time_in_force=approval.time_in_force if is_own else TimeInForce.GTC,
+        post_only=approval.post_only and is_own,
+        reduce_only=approval.reduce_only or not is_own,
+        trigger_price=placing.trigger_price,
     )
 
 
-def _words(approval: Approval) -> dict[str, str]:
-    return {"client_order_id": approval.client_order_id, "symbol": approval.symbol}
+def _in_order(seen: tuple[Reason, ...], held: Reason | None) -> tuple[Reason, ...]:
+    """Return all reasons in the order of the taxonomy, each once."""
+    return seen if held is None or held in seen else tuple(sorted((*seen, held), key=_RANKS.__getitem__))
 
 
-def _monotonic_us() -> int:
-    return time.monotonic_ns() // 1_000
+def _came_too_fast(evidence: Evidence) -> bool:
+    return evidence.status is ReportStatus.REJECTED and evidence.failure is Failure.RATE_LIMITED
+
+
+def _words(order: VenueOrder) -> dict[str, str]:
+    return {"client_order_id": order.client_order_id, "symbol": order.symbol}

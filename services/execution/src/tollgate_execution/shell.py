@@ -2,17 +2,15 @@
 
 import asyncio
 import os
-import random
 import socket
-import time
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
 from faststream.nats import NatsBroker
 
+from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.exits import Restart
 from tollgate_chassis.operator_trail import OperatorTrail
 from tollgate_chassis.runner import Runner
@@ -22,27 +20,37 @@ from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Fill, Order, Reconcile, Refusal
+from tollgate_contracts.execution import ReportStatus
 from tollgate_contracts.subjects import permit_subject
+from tollgate_execution.calls import GuardedVenue
+from tollgate_execution.calls.watch import BreakerWatch
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.lanes import Lanes
+from tollgate_execution.last_look import LastLook
 from tollgate_execution.permits import PermitHolder
+from tollgate_execution.reconciliation import Reconciliation
 from tollgate_execution.recovery import plan
 from tollgate_execution.reports import Reporter
+from tollgate_execution.resolving import Resolution, Resolver
+from tollgate_execution.rounds import Rounds
+from tollgate_execution.safe_mode import Eyes, Lookout, SafeModeWatch
 from tollgate_execution.sender import Sender
 from tollgate_execution.settings import ExecutionSettings
+from tollgate_execution.statements import Statements
+from tollgate_execution.stopping import Stopping
 from tollgate_execution.store import Journal, JournalLost
-from tollgate_execution.venue import SimulatedVenue, UserStreamLost, VenueUnavailable
-from tollgate_execution.write_behind import WriteBehind, wall_us
+from tollgate_execution.telling import measure_orders, tell
+from tollgate_execution.write_behind import WriteBehind
+from tollgate_venues.adapter import VenueAdapter
 
 # Longer than one call to the venue may take, so that an answer on its way still reaches the tape.
 _FINISH_S = 3.0
-_RECONNECT_S_MIN, _RECONNECT_S_MAX = 0.1, 5.0
+# After a drain, which has waited for them already.
+_FINISH_AGAIN_S = 0.2
+_RECONNECT_S = 0.1
 # The permits' connection is looked at this often; without it permits lapse within a second anyway.
 _PING_EVERY_S = 2.0
-# Under the kill switch the account is asked for as each order ends, and no more often than this.
-_ACCOUNT_SPACING_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,8 @@ class _Running:
     write_behind: WriteBehind
     reporter: Reporter
     sender: Sender
+    look: LastLook
+    reconciliation: Reconciliation
 
 
 class ExecutionShell(Shell):
@@ -67,30 +77,31 @@ class ExecutionShell(Shell):
         settings: ExecutionSettings,
         core: ExecutionCore,
         config: str,
-        dsn: str,
-        venue: SimulatedVenue,
+        connect_journal: Callable[[], Awaitable[Journal]],
+        venue: VenueAdapter,
         permits: PermitHolder,
         door: KillDoor,
         broker: NatsBroker,
         trail: OperatorTrail,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``config`` is the canonical text for the tape, ``dsn`` that of execution's own database role."""
+        """``config`` is the canonical text for the tape; ``connect_journal`` raises ``JournalLost`` while it fails."""
         self._settings = settings
         self._core = core
         self._config = config
-        self._dsn = dsn
-        self._venue = venue
+        self._connect_journal = connect_journal
+        self._venue = GuardedVenue(venue, settings.execution.calls.to_rules(), clock)
         self._permits = permits
         self._door = door
         self._broker = broker
         self._trail = trail
+        self._clock = clock
         self._running: _Running | None = None
         self._configured = asyncio.Event()
         """Set once our configuration is on the tape: the core takes neither account nor approvals before."""
-        self._listening = False
-        self._account_seen = False
-        self._account_wanted = asyncio.Event()
-        """Set when the account is to be stated now, and not at its time."""
+        self._safe_mode: SafeModeWatch | None = None
+        self._is_drained = False
+        self.drain_s_max = settings.execution.stop_ms_max / 1_000
         self._quiet_epoch: int | None = None
         """The kill epoch in which no order is open, while the switch is engaged."""
 
@@ -102,9 +113,23 @@ class ExecutionShell(Shell):
         self._trail.attach(runner)
         journal = await self._wait_for_journal()
         lanes = Lanes(section.concurrency_max)
-        write_behind = WriteBehind(journal)
+        write_behind = WriteBehind(journal, self._clock)
         reporter = Reporter(
-            settings.desk, settings.run_id, settings.venue, settings.account, wall_us, lambda: runner.cycle_id
+            settings.desk,
+            settings.run_id,
+            settings.venue,
+            settings.account,
+            self._clock.wall_us,
+            lambda: runner.cycle_id,
+        )
+        look = LastLook(
+            self._core,
+            runner,
+            self._permits,
+            self._door,
+            section.to_caps(),
+            section.orders_per_s_max,
+            self._clock,
         )
         sender = Sender(
             self._core,
@@ -113,27 +138,35 @@ class ExecutionShell(Shell):
             self._venue,
             reporter,
             self._permits,
-            self._door,
+            look,
             lanes,
-            section.order_notional_max,
-            section.orders_per_s_max,
             write_behind,
+            self._clock,
         )
-        self._running = _Running(runner, journal, lanes, write_behind, reporter, sender)
+        sender.hold()
+        reconciliation = self._reconciliation(runner, journal, sender, reporter)
+        look.read_us = reconciliation.read_us
+        self._running = _Running(runner, journal, lanes, write_behind, reporter, sender, look, reconciliation)
         await self._venue.connect()
         await self._follow_permits()
+
+    def _reconciliation(self, runner: Runner, journal: Journal, sender: Sender, reporter: Reporter) -> Reconciliation:
+        section, core, venue, clock = self._settings.execution, self._core, self._venue, self._clock
+        statements = Statements(core, runner, venue, reporter, section.account_interval_ms, clock)
+        rounds = Rounds(section.sync, core, runner, venue, journal, sender, reporter, statements, clock)
+        return Reconciliation(section.sync, venue, sender, rounds, statements, clock)
 
     async def _wait_for_journal(self) -> Journal:
         """Wait rather than end: the kill door answers meanwhile, and without a journal nothing is sent anyway."""
         said = ""
         while True:
             try:
-                return await Journal.connect(self._dsn, self._settings.desk)
+                return await self._connect_journal()
             except JournalLost as lost:
                 if lost.why != said:
                     logger().warning("journal.unavailable", outcome=lost.why)
                     said = lost.why
-                await asyncio.sleep(_RECONNECT_S_MIN)
+                await self._clock.sleep(_RECONNECT_S)
 
     async def _follow_permits(self) -> None:
         subscriber = self._broker.subscriber(permit_subject(self._settings.desk), no_reply=True, decoder=_raw)
@@ -144,7 +177,7 @@ class ExecutionShell(Shell):
             raise Restart(f"permits: the broker did not answer: {error}") from error
 
     async def _on_permit(self, body: bytes) -> None:
-        fault = self._permits.offer(body, wall_us(), time.monotonic_ns() // 1_000)
+        fault = self._permits.offer(body, self._clock.wall_us(), self._clock.monotonic_us())
         if fault is not None:
             metrics.PERMITS_REFUSED.labels(fault.value).inc()
             logger().warning("permit.refused", outcome=fault.value)
@@ -155,9 +188,12 @@ class ExecutionShell(Shell):
         return (
             running.lanes.failure(),
             running.write_behind.run(),
-            self._listen(running),
-            self._watch_account(running),
+            self._once_configured(running.reconciliation.listen),
+            self._once_configured(running.reconciliation.follow_account),
+            self._once_configured(running.reconciliation.run),
             self._watch_permits(),
+            self._watch_safety(running),
+            self._watch_breakers(running),
             self._trail.run(),
         )
 
@@ -181,12 +217,14 @@ class ExecutionShell(Shell):
         if quiet_epoch != self._quiet_epoch:
             self._quiet_epoch = quiet_epoch
             if quiet_epoch is not None:
-                self._account_wanted.set()
+                self._started().reconciliation.want_account()
+        self._started().reconciliation.applied()
 
     def finish(self, output: Message) -> Message:
         """Leave the output as it is; say it in logs and metrics, unless it was said before a crash."""
         if self._started().runner.live.is_set():
-            _tell(output)
+            tell(output)
+            self._started().reconciliation.told(output)
         return output
 
     async def went_live(self) -> None:
@@ -197,18 +235,23 @@ class ExecutionShell(Shell):
         config = running.reporter.config(self._config)
         if config.hash != self._core.config_hash:
             await running.runner.observe(config)
+        self._venue.resume(self._core.circuits.breakers)
         await self._recover(running)
         self._configured.set()
 
     async def _recover(self, running: _Running) -> None:
         orders = self._core.orders
-        journaled = await running.journal.which_are_there([record.client_order_id for record in orders.active()])
-        todo = plan(orders, journaled, await running.journal.load_unsettled(), wall_us())
+        journaled = await running.journal.which_are_there([record.placing.venue_id for record in orders.active()])
+        open_rows = await running.journal.load_unsettled()
+        todo = plan(orders, journaled, open_rows, self._clock.wall_us())
+        running.sender.know_journaled(open_rows)
         for client_order_id in todo.never_sent:
             await running.sender.never_sent(client_order_id)
-        for record in todo.settle:
-            running.write_behind.settle_recovered(record.client_order_id, record.state.value)
-        for client_order_id in todo.ask:
+        for each in todo.settle:
+            running.write_behind.settle_recovered(each.client_order_id, each.state.value, is_over=each.is_over)
+        held = [each for each in todo.ask if orders.find(each) is not None]
+        running.reconciliation.know_orphans(each for each in todo.ask if each not in held)
+        for client_order_id in held:
             running.sender.ask(client_order_id)
         for submit in todo.submit:
             running.sender.submit(submit)
@@ -220,136 +263,92 @@ class ExecutionShell(Shell):
             settled=len(todo.settle),
         )
 
-    async def _listen(self, running: _Running) -> None:
-        """Follow the user stream; each time it is up again, ask after every open order."""
+    async def _once_configured(self, work: Callable[[], Awaitable[None]]) -> None:
         await self._configured.wait()
-        delay_s = _RECONNECT_S_MIN
-        while True:
-            listening = asyncio.Event()
-            asking = asyncio.create_task(self._ask_all(running, listening))
-            try:
-                async for evidence in self._venue.user_stream(listening):
-                    delay_s = _RECONNECT_S_MIN
-                    await running.sender.observe(evidence)
-            except UserStreamLost as lost:
-                logger().warning("venue.user_stream.lost", outcome=str(lost))
-            finally:
-                self._listening = False
-                asking.cancel()
-                await asyncio.gather(asking, return_exceptions=True)
-            # Jitter, so that many desks do not come back to a venue in one beat.
-            await asyncio.sleep(delay_s * (1 + random.random()))  # noqa: S311 - nothing secret hangs on it
-            delay_s = min(delay_s * 2, _RECONNECT_S_MAX)
-
-    async def _ask_all(self, running: _Running, listening: asyncio.Event) -> None:
-        await listening.wait()
-        self._listening = True
-        for record in self._core.orders.active():
-            running.sender.ask(record.client_order_id)
-        try:
-            for evidence in await self._venue.open_orders():
-                await running.sender.observe(evidence)
-        except VenueUnavailable as error:
-            logger().warning("venue.open_orders.failed", outcome=str(error))
-
-    async def _watch_account(self, running: _Running) -> None:
-        """Put the venue's account on the tape, at once and then at the interval or when wanted: others compare."""
-        await self._configured.wait()
-        while True:
-            try:
-                account = await self._venue.account()
-            except VenueUnavailable as error:
-                logger().warning("venue.account.failed", outcome=str(error))
-                await asyncio.sleep(_RECONNECT_S_MIN if not self._account_seen else _RECONNECT_S_MAX)
-                continue
-            await running.runner.observe(running.reporter.account_message(account))
-            self._account_seen = True
-            # The venue's limits hold under the kill switch too.
-            await asyncio.sleep(_ACCOUNT_SPACING_S)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._account_wanted.wait(),
-                    self._settings.execution.account_interval_ms / 1_000 - _ACCOUNT_SPACING_S,
-                )
-            self._account_wanted.clear()
+        await work()
 
     async def _watch_permits(self) -> None:
         """End the process when the permits' connection is gone: it is not mended here."""
         while True:
-            age_us = self._permits.age_us(time.monotonic_ns() // 1_000)
+            age_us = self._permits.age_us(self._clock.monotonic_us())
             if age_us is not None:
                 metrics.PERMIT_AGE_SECONDS.set(age_us / 1_000_000)
-            metrics.UNKNOWN_ORDERS.set(self._core.orders.counts().get("UNKNOWN", 0))
+            measure_orders(self._core.orders.active(), self._core.watch, self._clock.wall_us())
             if not await self._broker.ping(timeout=_PING_EVERY_S):
                 raise Restart("permits: the connection to the broker is gone")
-            await asyncio.sleep(_PING_EVERY_S)
+            await self._clock.sleep(_PING_EVERY_S)
+
+    async def _watch_breakers(self, running: _Running) -> None:
+        await self._configured.wait()
+        watch = BreakerWatch(self._venue, self._core, running.runner, running.reporter, self._clock)
+        await asyncio.gather(*watch.background())
+
+    async def _watch_safety(self, running: _Running) -> None:
+        await self._configured.wait()
+        await self._safe_mode_of(running).run()
+
+    def _safe_mode_of(self, running: _Running) -> SafeModeWatch:
+        """Return who watches over safe mode; made when it is first needed, which is when the tape is read."""
+        if self._safe_mode is None:
+            section, clock = self._settings.execution, self._clock
+            reconciliation = running.reconciliation
+            eyes = Eyes(lambda: reconciliation.is_listening, reconciliation.account_us, reconciliation.agreed_us)
+            lookout = Lookout(self._core, self._permits, eyes, section.account_interval_ms * 1_000, clock)
+            self._safe_mode = SafeModeWatch(
+                self._core, running.runner, running.reporter, running.look, lookout, section.safe_mode, clock
+            )
+        return self._safe_mode
+
+    async def resolve(self, client_order_id: str, outcome: ReportStatus, words: str) -> Resolution:
+        """Take an operator's word on an order of unknown outcome."""
+        return await Resolver(self._core, self._active_sender, self._clock).resolve(client_order_id, outcome, words)
+
+    def _active_sender(self) -> Sender | None:
+        running = self._running
+        is_active = running is not None and running.runner.live.is_set() and self._configured.is_set()
+        return running.sender if running is not None and is_active else None
+
+    async def drain(self) -> None:
+        """Stop accepting, cancel entries if so configured, let calls under way end, and write what is known."""
+        running = self._started()
+        self._is_drained = True
+        parts = (running.look, self._safe_mode_of(running), running.lanes, running.write_behind)
+        await Stopping(self._core, running.runner, *parts, self._settings.execution.on_stop, self._clock).drain()
 
     async def stop(self) -> None:
         """Let calls under way end, write what is known, and let go."""
         if self._running is None:
             return
-        await self._running.lanes.finish(_FINISH_S)
+        await self._running.lanes.finish(_FINISH_AGAIN_S if self._is_drained else _FINISH_S)
         await self._running.journal.close()
         await self._venue.close()
         await self._broker.stop()
 
     def status(self) -> dict[str, Any]:
         """Return orders by state, fills, positions, the permit and both kills."""
-        monotonic_us = time.monotonic_ns() // 1_000
+        monotonic_us = self._clock.monotonic_us()
         age_us = self._permits.age_us(monotonic_us)
         permit = {
             "age_ms": None if age_us is None else age_us // 1_000,
-            "epoch": self._permits.fresh_epoch(wall_us(), monotonic_us),
+            "epoch": self._permits.fresh_epoch(self._clock.wall_us(), monotonic_us),
         }
         lease = self._running.journal.epoch if self._running else 0
-        return {**self._core.status(), "permit": permit, "kill_door": self._door.describe(), "lease_epoch": lease}
+        return {
+            **self._core.status(),
+            "permit": permit,
+            "kill_door": self._door.describe(),
+            "lease_epoch": lease,
+            "calls": self._venue.describe(),
+            "reconciliation": self._running.reconciliation.status() if self._running else None,
+        }
 
     def not_ready(self) -> list[str]:
         """Return what keeps execution from working."""
-        reasons = []
-        if not self._account_seen:
-            reasons.append("the venue has not stated the account yet")
-        if not self._listening:
-            reasons.append("not listening to the venue's user stream")
-        return reasons
+        if self._running is None:
+            return ["execution has not started yet"]
+        return self._running.reconciliation.not_ready()
 
 
 async def _raw(message: Any) -> bytes:
     body: bytes = message.body
     return body
-
-
-def _tell(output: Message) -> None:
-    match output:
-        case Order():
-            logger().info(
-                "order.state",
-                client_order_id=output.client_order_id,
-                symbol=output.symbol,
-                cycle_id=output.cycle_id,
-                outcome=output.to_state.value.lower(),
-                reason=output.reason and output.reason.value,
-            )
-        case Fill():
-            metrics.FILLS.labels(output.symbol, output.side.value).inc()
-            logger().info(
-                "order.fill",
-                client_order_id=output.client_order_id,
-                symbol=output.symbol,
-                cycle_id=output.cycle_id,
-                outcome=output.side.value.lower(),
-            )
-        case Refusal():
-            for code in output.codes:
-                metrics.REFUSALS.labels(code.value).inc()
-            logger().warning(
-                "approval.refused",
-                client_order_id=output.client_order_id,
-                cycle_id=output.cycle_id,
-                outcome=output.codes[0].value,
-                detail=output.detail,
-            )
-        case Reconcile():
-            logger().warning("reconcile.mismatch", outcome=output.done, subject=output.subject, detail=output.differed)
-        case _:
-            pass

@@ -18,6 +18,7 @@ from tollgate_contracts.strategy import Action, OrderType
 from tollgate_execution.core.kill import Kill, held_back
 from tollgate_execution.core.parameters import Parameters
 from tollgate_execution.core.record import OrderRecord
+from tollgate_execution.core.safety import Safety, reduces
 
 Verify = Callable[[SignedText], Reason | None]
 """Says what is wrong with a signature, or nothing; pure, so that the same bytes always give the same answer."""
@@ -41,6 +42,7 @@ class Presented:
     parameters: Parameters
     policy_hash: str | None
     kill: Kill
+    safety: Safety
     reducible: Decimal
     """How much such an order may take off what execution itself knows to be held."""
     now_us: int
@@ -48,6 +50,8 @@ class Presented:
     used_id: bool
     order: OrderRecord | None
     """The order of this client order id, while it is remembered."""
+    replaced: OrderRecord | None = None
+    """The order that it is to replace, while that one is remembered."""
 
     @property
     def submits(self) -> bool:
@@ -80,6 +84,12 @@ def problems(presented: Presented) -> tuple[Problem, ...]:
 def _killed(presented: Presented) -> Iterator[str]:
     if presented.submits:
         yield from held_back(presented.approval, presented.kill, presented.reducible)
+
+
+def _unsafe(presented: Presented) -> Iterator[str]:
+    safety = presented.safety
+    if presented.submits and safety.engaged and not reduces(presented.approval, presented.reducible):
+        yield f"safe mode: {', '.join(dependency.value for dependency in safety.degraded)}"
 
 
 def _expired(presented: Presented) -> Iterator[str]:
@@ -150,13 +160,28 @@ def _not_our_order(presented: Presented) -> Iterator[str]:
             yield f"{name} {seen}, the order has {expected}"
 
 
+def _nothing_to_replace(presented: Presented) -> Iterator[str]:
+    approval, old = presented.approval, presented.replaced
+    if not presented.submits or approval.replaces is None:
+        return
+    if old is None:
+        yield f"no order {approval.replaces} to replace"
+        return
+    for name in ("symbol", "side"):
+        seen, expected = getattr(approval, name), getattr(old.approval, name)
+        if seen != expected:
+            yield f"{name} {seen}, the order to be replaced has {expected}"
+
+
 Guard = Callable[[Presented], Iterator[str]]
 GUARDS: tuple[tuple[Reason, Guard], ...] = (
     (Reason.GATE_KILL_SWITCH, _killed),
+    (Reason.GATE_SAFE_MODE, _unsafe),
     (Reason.APPROVAL_EXPIRED, _expired),
     (Reason.APPROVAL_REUSED, _reused),
     (Reason.APPROVAL_MISMATCH, _bound_elsewhere),
     (Reason.APPROVAL_MISMATCH, _out_of_time),
     (Reason.APPROVAL_MISMATCH, _not_an_order),
     (Reason.APPROVAL_MISMATCH, _not_our_order),
+    (Reason.APPROVAL_MISMATCH, _nothing_to_replace),
 )

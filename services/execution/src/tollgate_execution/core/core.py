@@ -8,8 +8,8 @@ are stepped when they do, and until a ``config`` stands on the tape every approv
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any
 
 from pydantic import ValidationError
@@ -18,52 +18,76 @@ from tollgate_contracts.approval import Approval
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, OrderState, Refusal, Report, ReportStatus, VenueTrade
+from tollgate_contracts.execution import OrderState, Refusal, Report
+from tollgate_contracts.marketdata import Feed, Instrument, Quote
 from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Account, Adoption, Difference, Movement, Repair, Sync
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
+from tollgate_contracts.safety import Breaker, SafeMode
 from tollgate_contracts.strategy import Action
 from tollgate_domain.portfolio import Portfolio
 from tollgate_execution.core.approvals import Presented, Problem, Verify, problems
 from tollgate_execution.core.approvals import read as read_approval
-from tollgate_execution.core.effects import Cancel, Query, Settle, Submit
-from tollgate_execution.core.evidence import Note, assess
+from tollgate_execution.core.circuits import Circuits
 from tollgate_execution.core.kill import Kill, reducible_by
+from tollgate_execution.core.lifecycle import Lifecycle
+from tollgate_execution.core.market import Market
 from tollgate_execution.core.parameters import Parameters, Watch
-from tollgate_execution.core.probes import probe, reschedule
-from tollgate_execution.core.record import OrderRecord, text_hash
-from tollgate_execution.core.shelf import NEVER_US, Shelf
+from tollgate_execution.core.protecting import Protecting
+from tollgate_execution.core.reconciling import Reconciling
+from tollgate_execution.core.record import text_hash
+from tollgate_execution.core.safety import Safety, is_unprotected
+from tollgate_execution.core.shelf import Shelf
+from tollgate_execution.core.strangers import Strangers
+from tollgate_execution.core.sync import Agreement
+from tollgate_execution.core.trades import Note
 from tollgate_execution.core.writing import TEXT_MAX, Writing
-
-# Orders of ours that the venue reports and we do not hold are said once each, for this many of them.
-STRANGERS_MAX = 1_000
 
 
 class ExecutionCore:
     """The pure heart of execution; ``verify`` says what is wrong with a signature, and must be pure too."""
 
     def __init__(self, verify: Verify) -> None:
-        self._verify = verify
+        self.verify = verify
         self.parameters: Parameters | None = None
         self.watch = Watch()
         """Of the last configuration that could be read: orders are watched whatever comes after it."""
         self.config_hash: str | None = None
         self.policy_hash: str | None = None
         self.kill = Kill()
+        self.safety = Safety()
+        """Safe mode as the tape has it."""
         self.now_us = 0
         self.portfolio: Portfolio | None = None
         self.fills = 0
         self.refusals: Counter[str] = Counter()
         """Refused approvals by reason code."""
         self.orders = Shelf()
-        self._strangers: dict[str, None] = {}
+        self.market = Market()
+        """The newest quotes and instruments on the tape."""
+        self.circuits = Circuits()
+        self.agreement = Agreement()
+        """What rounds of reconciliation have established."""
+        self.strangers = Strangers()
+        self.reconciling = Reconciling(self)
+        self.protecting = Protecting(self)
+        self.lifecycle = Lifecycle(self)
         self._handlers: dict[type[Message], Callable[[Writing, Any], None]] = {
             Config: self._on_config,
             Policy: self._on_policy,
             KillSwitch: self._on_kill_switch,
             Decision: self._on_decision,
-            Report: self._on_report,
-            Account: self._on_account,
+            Report: self.lifecycle.on_report,
+            Account: self.reconciling.on_account,
+            Movement: self.reconciling.on_movement,
+            Adoption: self.reconciling.on_adoption,
+            Sync: self.reconciling.on_sync,
+            SafeMode: self._on_safe_mode,
+            Quote: lambda _writing, message: self.market.on_quote(message),
+            Instrument: lambda _writing, message: self.market.on_instrument(message),
+            Feed: lambda _writing, message: self.market.on_feed(message),
+            Breaker: lambda _writing, message: self.circuits.on_breaker(message),
         }
 
     def step(self, sequence: int, message: Message) -> Step:
@@ -72,13 +96,16 @@ class ExecutionCore:
             return NOTHING
         self.now_us = max(self.now_us, message.ts_us)
         handler = self._handlers.get(type(message))
-        if handler is None and self.now_us < self.orders.due_us:
+        if handler is None and self.now_us < min(self.orders.due_us, self.protecting.due_us):
             return NOTHING
         writing = Writing(sequence, message)
         if handler is not None:
             handler(writing, message)
         if self.now_us >= self.orders.due_us:
-            self._look(writing)
+            self.lifecycle.look(writing)
+        self.protecting.follow(writing)
+        if writing.outputs:
+            self.reconciling.follow(writing)
         return writing.step()
 
     def would_change(self, report: Report, pending: Sequence[Report] = ()) -> bool:
@@ -86,17 +113,27 @@ class ExecutionCore:
 
         Reads only. Pending reports are on their way to the tape and not read back yet, in order.
         """
-        order = self.orders.get(report.client_order_id)
-        if order is None:
-            return not pending and self._is_news_of_a_stranger(report)
-        for earlier in pending:
-            order = assess(order, earlier, self.watch.receive_window_us).record
-        return assess(order, report, self.watch.receive_window_us).changes(order)
+        return self.lifecycle.would_change(report, pending)
+
+    def is_news(self, movement: Movement) -> bool:
+        """Say whether stepping a movement of money would change anything; reads only."""
+        return self.reconciling.is_news(movement)
+
+    def is_used(self, client_order_id: str) -> bool:
+        """Say whether an order of this id was placed of late, held or forgotten."""
+        return self.orders.is_used(client_order_id, self.now_us)
 
     def reducible(self, approval: Approval) -> Decimal:
         """Return how much an order like this one may take off what we hold ourselves, without it; base currency."""
         orders = self.orders.active()
         return reducible_by(self.portfolio, orders, approval.symbol, approval.side, but=approval.client_order_id)
+
+    def open_before(self, client_order_id: str, symbol: str) -> tuple[int, int]:
+        """Return how many orders were open before this one, and how many of them in ``symbol``."""
+        # A stop takes no room: it only ever makes a position smaller.
+        others = (record for record in self.orders.active() if record.protects is None)
+        before = list(takewhile(lambda record: record.client_order_id != client_order_id, others))
+        return len(before), sum(record.approval.symbol == symbol for record in before)
 
     def has_open_orders(self) -> bool:
         """Say whether any order is not over, or not all of its trades are known."""
@@ -114,7 +151,7 @@ class ExecutionCore:
         if config_hash(message.text) != message.hash:
             parameters, wrong = None, "the hash is not that of the text"
         if wrong:
-            writing.note(Note("config", wrong, "every approval is refused"))
+            writing.note(Note("config", Difference.CONFIGURATION, wrong, Repair.FLAGGED, "every approval is refused"))
         self.parameters, self.config_hash = parameters, message.hash
         if parameters is None:
             return
@@ -128,17 +165,18 @@ class ExecutionCore:
     def _on_kill_switch(self, _writing: Writing, message: KillSwitch) -> None:
         self.kill = Kill(message.engaged, message.level, message.epoch)
 
-    def _on_account(self, _writing: Writing, message: Account) -> None:
-        if self.parameters is None or self.portfolio is None:
-            return
-        if (message.venue, message.account) == (self.parameters.venue, self.parameters.account):
-            self.portfolio.open(message, self.parameters.symbols)
+    def _on_safe_mode(self, writing: Writing, message: SafeMode) -> None:
+        self.safety = self.safety.after(message)
+        if message.engaged:
+            for record in self.orders.active():
+                if is_unprotected(record):
+                    self.lifecycle.end(writing, record, Reason.GATE_SAFE_MODE)
 
     def _on_decision(self, writing: Writing, decision: Decision) -> None:
         signed = decision.approval
         if decision.outcome is not Outcome.APPROVED or signed is None:
             return
-        read = read_approval(decision, signed, self.parameters, self._verify)
+        read = read_approval(decision, signed, self.parameters, self.verify)
         if isinstance(read, Problem):
             self._refuse(writing, decision, (read,))
             return
@@ -152,11 +190,13 @@ class ExecutionCore:
             parameters=parameters,
             policy_hash=self.policy_hash,
             kill=self.kill,
+            safety=self.safety,
             reducible=self.reducible(approval),
             now_us=self.now_us,
             used_text=self.orders.is_used(digest, self.now_us),
             used_id=order is not None or self.orders.is_used(approval.client_order_id, self.now_us),
             order=order,
+            replaced=None if approval.replaces is None else self.orders.get(approval.replaces),
         )
         found = problems(presented)
         if found:
@@ -165,10 +205,10 @@ class ExecutionCore:
         until_us = approval.expires_us + parameters.remember_us
         self.orders.use(digest, until_us)
         if approval.action is Action.CANCEL and order is not None:
-            self._cancel(writing, presented, order)
+            self.lifecycle.cancel(writing, order, approval.expires_us)
         else:
             self.orders.use(approval.client_order_id, until_us)
-            self._plan(writing, presented, digest)
+            self.lifecycle.plan(writing, presented)
 
     def _refuse(self, writing: Writing, decision: Decision, found: tuple[Problem, ...]) -> None:
         codes = tuple(dict.fromkeys(problem.code for problem in found))
@@ -177,86 +217,6 @@ class ExecutionCore:
         writing.say(
             Refusal, decision_id=decision.id, client_order_id=decision.client_order_id, codes=codes, detail=detail
         )
-
-    def _plan(self, writing: Writing, presented: Presented, digest: str) -> None:
-        planned = OrderRecord(
-            decision_id=presented.decision.id,
-            signed=presented.signed,
-            approval=presented.approval,
-            state=OrderState.PLANNED,
-            since_us=self.now_us,
-            look_us=NEVER_US,
-        )
-        self._put(writing, planned, replace(planned, state=OrderState.SUBMITTING), None, "")
-        writing.ask(Submit(planned.decision_id, planned.approval, planned.signed, digest))
-
-    def _cancel(self, writing: Writing, presented: Presented, order: OrderRecord) -> None:
-        expires_us = max(presented.approval.expires_us, order.cancel_expires_us)
-        cancelling = replace(order, cancel_expires_us=expires_us, cancel_refused=False)
-        # An order of unknown outcome stays so: only the venue's word leads out of that.
-        if order.state not in {OrderState.UNKNOWN, OrderState.CANCELLING}:
-            cancelling = replace(cancelling, state=OrderState.CANCELLING, before_cancel=order.state)
-        self._put(writing, order, cancelling, None, "a cancel was approved")
-        writing.ask(Cancel(presented.decision.id, presented.approval))
-
-    def _on_report(self, writing: Writing, report: Report) -> None:
-        order = self.orders.get(report.client_order_id)
-        if order is None:
-            self._on_stranger(writing, report)
-            return
-        assessment = assess(order, report, self.watch.receive_window_us)
-        for trade in assessment.trades:
-            self._book(writing, order, trade)
-        self._put(writing, order, assessment.record, assessment.reason, report.detail)
-        for note in assessment.notes:
-            writing.note(note)
-        if assessment.ask is not None:
-            writing.ask(Query(report.client_order_id, assessment.ask))
-        if assessment.record.send_is_settled and not order.send_is_settled:
-            writing.ask(Settle(order.client_order_id, assessment.record.state))
-
-    def _on_stranger(self, writing: Writing, report: Report) -> None:
-        if not self._is_news_of_a_stranger(report):
-            return
-        self._strangers[report.client_order_id] = None
-        if len(self._strangers) > STRANGERS_MAX:
-            del self._strangers[next(iter(self._strangers))]
-        differed = f"the venue reports {report.status.value} for an order that we do not hold"
-        writing.note(Note(report.client_order_id, differed, "nothing; an operator must look"))
-
-    def _is_news_of_a_stranger(self, report: Report) -> bool:
-        shows = report.cumulative_quantity or report.trades or report.status is ReportStatus.OPEN
-        return bool(shows) and report.client_order_id not in self._strangers
-
-    def _book(self, writing: Writing, order: OrderRecord, trade: VenueTrade) -> None:
-        fill = writing.fill(order, trade)
-        self.fills += 1
-        if self.portfolio is None:
-            return
-        try:
-            self.portfolio.apply(fill, perpetual=self.portfolio.holding(fill.symbol).perpetual)
-        except ValueError:
-            # The words are ours: those of the error may print equal decimals differently after a restart.
-            differed = f"the fill sells more than is held, or its fee is in {trade.fee_currency}"
-            writing.note(Note(trade.trade_id, differed, "the fill stands; positions as execution shows them are off"))
-
-    def _put(
-        self, writing: Writing, before: OrderRecord, after: OrderRecord, reason: Reason | None, detail: str
-    ) -> None:
-        known = self.orders.get(after.client_order_id)
-        after = reschedule(known, after, self.now_us, self.watch)
-        self.orders.put(after, self.watch.finished_orders_max)
-        if after.state is not before.state:
-            writing.order(before.state, after, reason, detail)
-
-    def _look(self, writing: Writing) -> None:
-        for record in self.orders.due(self.now_us):
-            looked, query, note = probe(record, self.now_us, self.watch)
-            self.orders.put(looked, self.watch.finished_orders_max)
-            if query is not None:
-                writing.ask(query)
-            if note is not None:
-                writing.note(note)
 
     def status(self) -> dict[str, Any]:
         """Return what an operator sees of the state."""
@@ -268,11 +228,17 @@ class ExecutionCore:
             "refusals": dict(sorted(self.refusals.items())),
             "positions": {symbol: plain(holding.quantity) for symbol, holding in holdings.items()},
             "unknown_orders": [record.client_order_id for record in active if record.state is OrderState.UNKNOWN],
+            "drifting": list(self.agreement.drifting),
             "policy_hash": self.policy_hash,
             "kill_switch": {
                 "engaged": self.kill.engaged,
                 "level": self.kill.level.value if self.kill.engaged else None,
                 "epoch": self.kill.epoch,
+            },
+            "safe_mode": {
+                "engaged": self.safety.engaged,
+                "degraded": [dependency.value for dependency in self.safety.degraded],
+                "since_us": self.safety.since_us,
             },
         }
 
@@ -284,12 +250,17 @@ class ExecutionCore:
             "config_hash": self.config_hash,
             "policy_hash": self.policy_hash,
             "kill": [self.kill.engaged, self.kill.level.value, self.kill.epoch],
+            "safety": self.safety.to_json(),
             "now_us": self.now_us,
             "portfolio": self.portfolio and [self.portfolio.quote_currency, self.portfolio.snapshot()],
             "fills": self.fills,
             "refusals": dict(self.refusals),
             "orders": self.orders.snapshot(),
-            "strangers": list(self._strangers),
+            "covers": self.protecting.snapshot(),
+            "market": self.market.snapshot(),
+            "circuits": self.circuits.snapshot(),
+            "strangers": self.strangers.snapshot(),
+            "agreement": self.agreement.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -301,6 +272,7 @@ class ExecutionCore:
         self.policy_hash = state["policy_hash"]
         engaged, level, epoch = state["kill"]
         self.kill = Kill(engaged, KillLevel(level), epoch)
+        self.safety = Safety.from_json(state["safety"])
         self.now_us = state["now_us"]
         self.portfolio = None
         if state["portfolio"]:
@@ -310,4 +282,8 @@ class ExecutionCore:
         self.fills = state["fills"]
         self.refusals = Counter(state["refusals"])
         self.orders.restore(state["orders"])
-        self._strangers = dict.fromkeys(state["strangers"])
+        self.protecting.restore(state["covers"])
+        self.market.restore(state["market"])
+        self.circuits.restore(state["circuits"])
+        self.strangers.restore(state["strangers"])
+        self.agreement.restore(state["agreement"])

@@ -1,9 +1,14 @@
-"""What the core asks of the shell: three calls to the venue, and one line in the journal."""
+"""What the core asks of the shell: three calls to the venue, and one line in the journal.
+
+Where an effect names an order, it is by the id by which the venue knows the attempt that is meant.
+"""
 
 from dataclasses import dataclass
 
 from tollgate_contracts.approval import Approval, SignedText
 from tollgate_contracts.execution import OrderState
+from tollgate_contracts.reasons import Reason
+from tollgate_execution.core.placing import Placing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +21,26 @@ class Submit:
     """What risk signed, as it travelled: the journal keeps the proof."""
     approval_hash: str
     """SHA-256 of the approval's text."""
+    placing: Placing
+    """What of it is asked of the venue now."""
+    resend: int = 0
+    """Above zero, the same placing is sent again under the same id, because the venue has shown it absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ask the venue to cancel; needs a signed approval and no permit, because it makes risk smaller."""
+    """Ask the venue to cancel; needs no permit, because it makes risk smaller."""
 
-    decision_id: str
-    approval: Approval
+    client_order_id: str
+    why: Reason | None
+    """Why execution asks for it of its own accord; none where risk has approved the cancel."""
+    until_us: int | None
+    """Nothing is sent at or after it; none for what execution asks for itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Look the order up at the venue by its client order id."""
+    """Look the order up at the venue."""
 
     client_order_id: str
     why: str
@@ -36,10 +48,12 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """Write in the journal that it is known what became of a send; nothing waits for it."""
+    """Write in the journal what became of a send; nothing waits for it."""
 
     client_order_id: str
     state: OrderState
+    is_over: bool
+    """Whether nothing of it can be live at the venue any more: only then may there be another attempt."""
 
 
 Effect = Submit | Cancel | Query | Settle

@@ -6,62 +6,106 @@ than the trades we have: risk lets go of its reservation at the end, so nothing 
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 
 from tollgate_contracts.execution import OrderState, Report, ReportSource, ReportStatus, VenueTrade
-from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import Side
-from tollgate_domain.instruments import notional
-from tollgate_execution.core.orders import CANCEL_ANSWERS, ENDS, EVIDENCE, Move
-from tollgate_execution.core.record import OrderRecord, trade_hash
+from tollgate_contracts.reconciliation import Difference, Repair
+from tollgate_execution.core.orders import ENDS, TABLES, Move
+from tollgate_execution.core.parameters import Watch
+from tollgate_execution.core.record import CancelWish, OrderRecord
+from tollgate_execution.core.trades import Note, Taken, count, once, take
 
-# Twenty digits before the point is what a message can hold; a venue that names more is not to be believed.
-QUOTE_LIMIT = Decimal(10) ** 20
 _SHOWS_THE_ORDER = frozenset({ReportStatus.OPEN, ReportStatus.FILLED, ReportStatus.CANCELLED, ReportStatus.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A difference with the venue and what was done about it; becomes a ``reconcile`` message."""
+class Hearing:
+    """In what circumstances a report is heard."""
 
-    subject: str
-    differed: str
-    done: str
+    watch: Watch
+    now_us: int
+    """On the tape's clock, the report's own time counted in."""
+    attempt: int = 1
+    """Which attempt of the order the report is about."""
+    sequence: int = 0
+    """Where on the tape the report stands."""
+    has_traded: bool = False
+    """The report has brought a trade that was not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a report would do: the record after it, the trades to book in order, what to say, and what to ask."""
+    """What a report would do: the record after it, what to book and take back in order, what to say, and to ask."""
 
     record: OrderRecord
     trades: tuple[VenueTrade, ...] = ()
+    busts: tuple[VenueTrade, ...] = ()
     notes: tuple[Note, ...] = ()
     ask: str | None = None
+    cancel: Reason | None = None
+    """Why the venue is to be asked to cancel the attempt that the report is about."""
+    resend: bool = False
+    """The same attempt is to be sent again under its id."""
     reason: Reason | None = None
 
     def changes(self, before: OrderRecord) -> bool:
         """Say whether anything at all would follow from the report."""
-        return bool(self.trades or self.notes or self.ask) or self.record != before
+        says = self.trades or self.busts or self.notes or self.ask or self.cancel or self.resend
+        return bool(says) or self.record != before
 
 
-def assess(record: OrderRecord, report: Report, window_us: int) -> Assessment:
-    """Weigh ``report`` against ``record``; ``window_us`` is how long after its expiry a submit could still arrive."""
-    counted, trades, notes = _take_trades(record, report)
-    counted, count_notes = _take_count(counted, report)
-    if trades and record.is_over:
-        late = f"{len(trades)} trade(s) after the order was {record.state.value}"
-        notes = (*notes, Note(record.client_order_id, late, "booked; the state stays final"))
-    if record.is_over:
-        ask = _missing(record, counted)
-        return Assessment(counted, trades, (*notes, *count_notes), ask)
-    moved = _move(replace(counted, acknowledged=_is_shown(counted, report, trades)), report, window_us)
+def assess(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    """Weigh ``report`` against ``record``."""
+    if hearing.attempt != record.placing.attempt:
+        return _of_an_earlier_attempt(record, take(record, report, hearing.attempt, hearing.sequence), report, hearing)
+    move = TABLES[report.source][record.state][report.status]
+    taken = take(record, report, hearing.attempt, hearing.sequence)
+    if move is not Move.IMPOSSIBLE:
+        taken = count(taken, report)
+    if taken.trades and record.is_over:
+        late = f"{len(taken.trades)} trade(s) after the order was {record.state.value}"
+        note = Note(record.client_order_id, Difference.LATE_FILL, late, Repair.BOOKED, "the state stays final")
+        taken = replace(taken, notes=(*taken.notes, note))
+    if move is Move.IMPOSSIBLE:
+        taken = _say_impossible(taken, report, hearing)
+    moved = _move(taken.record, move, report, replace(hearing, has_traded=bool(taken.trades)))
     ask = moved.ask or _missing(record, moved.record)
-    return replace(moved, trades=trades, notes=(*notes, *count_notes, *moved.notes), ask=ask)
+    return replace(moved, trades=taken.trades, busts=taken.busts, notes=(*taken.notes, *moved.notes), ask=ask)
 
 
-def _is_shown(record: OrderRecord, report: Report, trades: tuple[VenueTrade, ...]) -> bool:
-    return record.acknowledged or bool(trades) or report.status in _SHOWS_THE_ORDER
+def _say_impossible(taken: Taken, report: Report, hearing: Hearing) -> Taken:
+    state = taken.record.state.value
+    said = f"{report.status.value} by {report.source.value}"
+    attempt = "" if hearing.attempt == 1 else f" of attempt {hearing.attempt}"
+    differed = f"{said}{attempt} cannot follow from {state}"
+    note = Note(
+        taken.record.client_order_id,
+        Difference.STATE_DRIFT,
+        differed,
+        Repair.FLAGGED,
+        "the state stays; an operator must look",
+    )
+    return once(taken, f"{hearing.attempt}:{state}:{said}", note)
+
+
+def _of_an_earlier_attempt(before: OrderRecord, taken: Taken, report: Report, hearing: Hearing) -> Assessment:
+    """Book what an attempt has traded that the venue had refused; one that it shows open is cancelled."""
+    if taken.trades:
+        late = f"{len(taken.trades)} trade(s) of attempt {hearing.attempt}, which the venue had refused"
+        note = Note(before.client_order_id, Difference.LATE_FILL, late, Repair.BOOKED, "what still works is cancelled")
+        taken = replace(taken, notes=(*taken.notes, note))
+    record, is_open = taken.record, report.status is ReportStatus.OPEN
+    if is_open:
+        taken = _say_impossible(taken, report, hearing)
+        record = taken.record
+    if taken.trades and not record.is_over and record.cancel is None:
+        # The approval is good for one order: what the refused attempt has filled, the one after it must not fill too.
+        wish = CancelWish(Reason.VENUE_UNKNOWN_OUTCOME, None)
+        record = replace(_follow_trades(record, replace(hearing, has_traded=True)), cancel=wish)
+        if record.state is not OrderState.UNKNOWN:
+            record = replace(record, before_cancel=record.state, state=OrderState.CANCELLING)
+    cancel = Reason.VENUE_UNKNOWN_OUTCOME if is_open else None
+    return Assessment(record, taken.trades, taken.busts, taken.notes, cancel=cancel)
 
 
 def _missing(before: OrderRecord, after: OrderRecord) -> str | None:
@@ -69,157 +113,178 @@ def _missing(before: OrderRecord, after: OrderRecord) -> str | None:
     return "trades are missing" if after.misses_trades and news else None
 
 
-def _take_trades(record: OrderRecord, report: Report) -> tuple[OrderRecord, tuple[VenueTrade, ...], tuple[Note, ...]]:
-    booked: list[VenueTrade] = []
-    notes: list[Note] = []
-    for trade in report.trades:
-        known = dict(record.trades).get(trade.trade_id)
-        content = trade_hash(trade)
-        if known == content:
-            continue
-        problem = _unbookable(record, trade, known)
-        if problem is None:
-            booked.append(trade)
-            value = notional(trade.price, trade.quantity)
-            record = replace(
-                record,
-                booked=record.booked + trade.quantity,
-                booked_quote=record.booked_quote + value,
-                trades=(*record.trades, (trade.trade_id, content)),
-            )
-            problem = _worse_than_its_limit(record, trade)
-            done = "booked; the venue is to be asked"
-        else:
-            done = "not booked; an operator must look"
-        key = f"{trade.trade_id}:{content}"
-        if problem is not None and key not in record.noted:
-            record = record.with_note(key)
-            notes.append(Note(trade.trade_id, problem, done))
-    return record, tuple(booked), tuple(notes)
-
-
-def _unbookable(record: OrderRecord, trade: VenueTrade, known: str | None) -> str | None:
-    if known is not None:
-        return f"trade {trade.trade_id} of {record.client_order_id} came again with other content"
-    if record.booked + trade.quantity > record.approval.quantity:
-        return (
-            f"trade {trade.trade_id} of {plain(trade.quantity)} would fill {record.client_order_id} beyond its "
-            f"quantity {plain(record.approval.quantity)}, filled {plain(record.booked)}"
-        )
-    if record.booked_quote + notional(trade.price, trade.quantity) >= QUOTE_LIMIT:
-        return f"trade {trade.trade_id} of {plain(trade.quantity)} at {plain(trade.price)} is larger than any amount"
-    return None
-
-
-def _worse_than_its_limit(record: OrderRecord, trade: VenueTrade) -> str | None:
-    limit = record.approval.limit_price
-    if limit is None:
-        return None
-    worse = trade.price > limit if record.approval.side is Side.BUY else trade.price < limit
-    return f"trade {trade.trade_id} at {plain(trade.price)} is worse than the limit {plain(limit)}" if worse else None
-
-
-def _take_count(record: OrderRecord, report: Report) -> tuple[OrderRecord, tuple[Note, ...]]:
-    quantity = record.approval.quantity
-    said = record.booked if report.cumulative_quantity is None else report.cumulative_quantity
-    if report.status is ReportStatus.FILLED:
-        # Filled means in full, whatever count comes with it.
-        said = max(said, quantity)
-    notes: tuple[Note, ...] = ()
-    if said > quantity:
-        if "count" not in record.noted:
-            record = record.with_note("count")
-            differed = f"the venue counts {plain(said)} filled of {plain(quantity)}"
-            notes = (Note(record.client_order_id, differed, "counted as filled in full; an operator must look"),)
-        said = quantity
-    venue_order_id = record.venue_order_id or report.venue_order_id
-    return replace(record, said=max(record.said, said, record.booked), venue_order_id=venue_order_id), notes
-
-
-def _move(record: OrderRecord, report: Report, window_us: int) -> Assessment:
-    table = CANCEL_ANSWERS if report.source is ReportSource.CANCEL else EVIDENCE
-    move = table[record.state][report.status]
-    if record.booked == record.approval.quantity:
+def _move(record: OrderRecord, move: Move, report: Report, hearing: Hearing) -> Assessment:
+    if record.is_over or record.state is OrderState.PLANNED:
+        return _late(record, report, hearing) if move is Move.LATE or record.late else Assessment(record)
+    shows = move is not Move.IMPOSSIBLE and report.status in _SHOWS_THE_ORDER
+    record = replace(record, acknowledged=record.acknowledged or hearing.has_traded or shows)
+    if record.booked == record.quantity and not record.carried:
         return _to(record, OrderState.FILLED, report)
     if move in ENDS:
         return _end(record, ENDS[move], report)
     if record.claimed is not None and record.claim_is_counted and record.said == record.booked:
         return _to(record, record.claimed, report)
-    return _RULES[move](record, report, window_us)
+    return _RULES[move](record, report, hearing)
 
 
-def _stay(record: OrderRecord, _report: Report, _window_us: int) -> Assessment:
-    # A trade moves an order even where the report itself says nothing of its state.
-    traded = record.booked and record.state in {OrderState.SUBMITTING, OrderState.ACKNOWLEDGED, OrderState.UNKNOWN}
-    return Assessment(replace(record, state=OrderState.PARTIALLY_FILLED) if traded else record)
+def _stay(record: OrderRecord, _report: Report, hearing: Hearing) -> Assessment:
+    return Assessment(_follow_trades(record, hearing))
 
 
-def _work(record: OrderRecord, report: Report, _window_us: int) -> Assessment:
-    return _to(record, record.working_state(), report)
+def _follow_trades(record: OrderRecord, hearing: Hearing) -> OrderRecord:
+    # A trade moves an order even where the report itself says nothing of its state, and so does its being taken back.
+    # An older trade does not: it is no word on what has become of the order since.
+    if hearing.has_traded and record.state in {OrderState.SUBMITTING, OrderState.ACKNOWLEDGED, OrderState.UNKNOWN}:
+        return _at_work(record, hearing)
+    if record.state is OrderState.PARTIALLY_FILLED and not record.booked:
+        return replace(record, state=OrderState.ACKNOWLEDGED)
+    return record
 
 
-def _doubt(record: OrderRecord, report: Report, window_us: int) -> Assessment:
-    if report.source is not ReportSource.SUBMIT:
-        return _stay(record, report, window_us)
-    return _to(record, OrderState.UNKNOWN, report)
+def _at_work(record: OrderRecord, hearing: Hearing) -> OrderRecord:
+    state = record.working_state()
+    if record.cancel is not None and record.cancel.holds(hearing.now_us):
+        # Its cancel was asked for while its outcome was unknown, and is still wanted.
+        return replace(record, before_cancel=state, state=OrderState.CANCELLING)
+    return replace(record, state=state, cancel=None)
 
 
-def _unsent(record: OrderRecord, report: Report, window_us: int) -> Assessment:
+def _work(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    worked = _at_work(record, hearing)
+    return _to(worked, worked.state, report)
+
+
+def _doubt(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
     if record.acknowledged:
-        return _stay(record, report, window_us)
+        return _stay(record, report, hearing)
+    return _to(replace(record, doubted_us=hearing.now_us), OrderState.UNKNOWN, report)
+
+
+def _unsent(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    if record.acknowledged:
+        stayed = _stay(record, report, hearing)
+        if record.sends > 1:
+            return stayed
+        said = _say_impossible(Taken(stayed.record), report, hearing)
+        return replace(stayed, record=said.record, notes=said.notes)
+    if record.sends > 1:
+        # The last send never left, and the one before it is as unknown as it was.
+        return _to(record, OrderState.UNKNOWN, report)
     return _to(record, OrderState.REJECTED, report)
 
 
-def _still_open(record: OrderRecord, report: Report, window_us: int) -> Assessment:
-    asked = report.source is ReportSource.QUERY
-    too_late_to_cancel = _asked_us(report) >= record.cancel_expires_us + window_us
-    if asked and (record.cancel_refused or too_late_to_cancel):
-        return _to(record, record.working_state(), report)
-    return _stay(record, report, window_us)
+def _still_open(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    wish = record.cancel
+    if report.source is not ReportSource.QUERY or wish is None:
+        return _stay(record, report, hearing)
+    gone_us = None if wish.until_us is None else wish.until_us + hearing.watch.receive_window_us
+    if wish.refused or (gone_us is not None and _asked_us(report) >= gone_us):
+        return _to(replace(record, cancel=None), record.working_state(), report)
+    return _stay(record, report, hearing)
 
 
-def _resume(record: OrderRecord, report: Report, _window_us: int) -> Assessment:
+def _resume(record: OrderRecord, report: Report, _hearing: Hearing) -> Assessment:
     before = None if record.acknowledged else record.before_cancel
-    return _to(record, before or record.working_state(), report)
+    return _to(replace(record, cancel=None), before or record.working_state(), report)
 
 
-def _ask(record: OrderRecord, report: Report, window_us: int) -> Assessment:
-    stayed = _stay(record, report, window_us)
-    return replace(stayed, record=replace(stayed.record, cancel_refused=True), ask="the venue refused the cancel")
+def _ask(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    refused = replace(record, cancel=record.cancel and replace(record.cancel, refused=True))
+    return replace(_stay(refused, report, hearing), ask="the venue refused the cancel")
+
+
+def _resolve(record: OrderRecord, report: Report, _hearing: Hearing) -> Assessment:
+    end = OrderState(report.status.value)
+    if record.booked and end is OrderState.REJECTED:
+        end = OrderState.CANCELLED
+    # The operator answers for what the venue has counted and not listed; it is booked if it is ever listed.
+    assessment = _to(replace(record, said=record.booked), end, report)
+    return replace(assessment, reason=Reason.ORDER_OPERATOR)
 
 
 def _to(record: OrderRecord, state: OrderState, report: Report) -> Assessment:
     reason = report.reason
+    if state is OrderState.CANCELLED and reason is None and record.cancel is not None:
+        reason = record.cancel.why
     if state is OrderState.UNKNOWN and reason is None:
         reason = Reason.VENUE_UNKNOWN_OUTCOME
     if state is OrderState.REJECTED and reason is None:
         reason = Reason.VENUE_REJECTED
     moved = replace(record, state=state)
-    return Assessment(replace(moved, claimed=None) if moved.is_over else moved, reason=reason)
+    return Assessment(replace(moved, claimed=None, cancel=None) if moved.is_over else moved, reason=reason)
 
 
 def _end(record: OrderRecord, end: OrderState, report: Report) -> Assessment:
     if end is OrderState.REJECTED and record.said:
         # What has traded stands, so a venue that rejects the rest has cancelled it.
         end = OrderState.CANCELLED
+    is_look_up = report.source is ReportSource.QUERY
     counted = report.cumulative_quantity is not None or end in {OrderState.FILLED, OrderState.REJECTED}
-    complete = end is not OrderState.FILLED and record.said == record.booked
-    if complete and (counted or report.source is ReportSource.QUERY):
+    if (counted or is_look_up) and _is_complete(record, is_look_up=is_look_up):
         return _to(record, end, report)
     state = record.state if record.state is OrderState.CANCELLING else record.working_state()
     return Assessment(replace(record, state=state, claimed=end, claim_is_counted=counted))
 
 
-def _absent(record: OrderRecord, report: Report, window_us: int) -> Assessment:
+def _is_complete(record: OrderRecord, *, is_look_up: bool) -> bool:
+    if record.busted and is_look_up:
+        # A look-up names every trade that stands: what the venue counts above them, it has taken back.
+        return record.said <= record.booked + record.busted_quantity
+    return record.said == record.booked
+
+
+def _absent(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    watch = hearing.watch
     if record.acknowledged:
         differed = "the venue does not know an order that it has shown before"
-        note = Note(record.client_order_id, differed, "held as UNKNOWN; an operator must look")
-        if "absent" in record.noted:
+        detail = "held as UNKNOWN; an operator must look"
+        note = Note(record.client_order_id, Difference.MISSING_ORDER, differed, Repair.HELD, detail)
+        said = once(Taken(record), "absent", note)
+        if not said.notes:
             return Assessment(record)
-        return replace(_to(record.with_note("absent"), OrderState.UNKNOWN, report), notes=(note,))
-    if _asked_us(report) >= record.approval.expires_us + window_us:
+        return replace(_to(said.record, OrderState.UNKNOWN, report), notes=said.notes)
+    if _asked_us(report) >= record.placing.until_us + watch.proof_us:
         return _to(record, OrderState.EXPIRED, report)
+    if _may_be_sent_again(record, report, hearing):
+        again = replace(record, sends=record.sends + 1, doubted_us=0)
+        return replace(_to(again, OrderState.SUBMITTING, report), resend=True)
     return Assessment(record)
+
+
+def _may_be_sent_again(record: OrderRecord, report: Report, hearing: Hearing) -> bool:
+    can_arrive_no_more = record.doubted_us and _asked_us(report) >= record.doubted_us + hearing.watch.proof_us
+    return (
+        record.state is OrderState.UNKNOWN
+        and report.source is ReportSource.QUERY
+        and bool(can_arrive_no_more)
+        and record.cancel is None
+        and record.sends <= hearing.watch.resends_max
+        and hearing.now_us < record.placing.until_us
+    )
+
+
+def _late(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
+    """Weigh what is said of an order that is over: it may be news of one that we never saw at the venue."""
+    is_open = report.status is ReportStatus.OPEN
+    if record.late:
+        ended = report.status in _SHOWS_THE_ORDER | {ReportStatus.REJECTED} and not is_open
+        # The answer to a cancel that the venue would not carry out says nothing of an end.
+        refused = report.source is ReportSource.CANCEL and report.status is ReportStatus.REJECTED
+        return Assessment(replace(record, late=refused or not ended))
+    asked = report.source is ReportSource.QUERY
+    if record.acknowledged and not (
+        is_open and asked and _asked_us(report) >= record.since_us + hearing.watch.proof_us
+    ):
+        return Assessment(record)
+    differed = f"the venue shows {report.status.value} after the order was held {record.state.value} here"
+    detail = "it is being cancelled; what it has traded is booked" if is_open else "what it has traded is booked"
+    difference = Difference.STATE_DRIFT if record.acknowledged else Difference.FOREIGN_ORDER
+    said = once(
+        Taken(replace(record, acknowledged=True, late=is_open)),
+        f"late:{report.status.value}",
+        Note(record.client_order_id, difference, differed, Repair.ADOPTED, detail),
+    )
+    return Assessment(said.record, notes=said.notes, cancel=Reason.VENUE_UNKNOWN_OUTCOME if is_open else None)
 
 
 def _asked_us(report: Report) -> int:
@@ -227,8 +292,9 @@ def _asked_us(report: Report) -> int:
     return report.ts_us if report.venue_ts_us is None else min(report.ts_us, report.venue_ts_us)
 
 
-_RULES: dict[Move, Callable[[OrderRecord, Report, int], Assessment]] = {
+_RULES: dict[Move, Callable[[OrderRecord, Report, Hearing], Assessment]] = {
     Move.STAY: _stay,
+    Move.IMPOSSIBLE: _stay,
     Move.WORK: _work,
     Move.DOUBT: _doubt,
     Move.UNSENT: _unsent,
@@ -236,4 +302,5 @@ _RULES: dict[Move, Callable[[OrderRecord, Report, int], Assessment]] = {
     Move.STILL_OPEN: _still_open,
     Move.RESUME: _resume,
     Move.ASK: _ask,
+    Move.RESOLVE: _resolve,
 }

@@ -42,19 +42,21 @@ def reducible_by(
 ) -> Decimal:
     """Return how much an order of ``side`` may take off what is held: less what open orders may still take off.
 
-    In base currency; the order ``but`` does not count. Zero where we do not know of anything to be taken off.
+    In base currency; the order ``but`` does not count, and no protective stop, which is taken back first. Zero where
+    we do not know of anything to be taken off.
     """
     held = ZERO if portfolio is None else portfolio.holding(symbol).quantity
     if side is not (Side.SELL if held > ZERO else Side.BUY):
         return ZERO
     promised = ZERO
     for order in orders:
-        approval = order.approval
-        if (approval.symbol, approval.side) == (symbol, side) and order.client_order_id != but:
-            promised += _outstanding(order)
+        is_other = order.client_order_id != but and order.protects is None
+        if is_other and (order.approval.symbol, order.placing.side) == (symbol, side):
+            promised += outstanding(order)
     return max(abs(held) - promised, ZERO)
 
 
-def _outstanding(order: OrderRecord) -> Decimal:
-    traded = order.said if order.is_over else max(order.approval.quantity, order.said)
+def outstanding(order: OrderRecord) -> Decimal:
+    """Return how much an order may still fill, as far as we know; base currency."""
+    traded = order.said if order.is_over else max(order.quantity, order.said)
     return max(traded - order.booked, ZERO)

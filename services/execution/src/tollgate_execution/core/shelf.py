@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from tollgate_execution.core.placing import attempt_id
 from tollgate_execution.core.record import OrderRecord, record_from_json, record_to_json
 
 # Nothing is due: later than any time on a tape.
@@ -24,11 +25,27 @@ class Shelf:
         """Over and settled, in the order of finishing."""
         self._used: dict[str, int] = {}
         """Approval hashes and client order ids, each with the time until which it is remembered."""
+        self._attempts: dict[str, str] = {}
+        """Client order ids by the ids that the venue has for later attempts."""
         self._sweep_us = 0
 
     def get(self, client_order_id: str) -> OrderRecord | None:
         """Return the record of an order that is not forgotten."""
         return self._active.get(client_order_id) or self._finished.get(client_order_id)
+
+    def find(self, venue_id: str) -> tuple[OrderRecord, int] | None:
+        """Return the record of an order that is not forgotten, and which attempt the venue knows by ``venue_id``."""
+        record = self.get(self._attempts.get(venue_id, venue_id))
+        if record is None:
+            return None
+        if venue_id == record.placing.venue_id:
+            return record, record.placing.attempt
+        attempts = range(1, record.placing.attempt)
+        return record, next(n for n in attempts if attempt_id(record.client_order_id, n) == venue_id)
+
+    def waiting_for(self, client_order_id: str) -> tuple[OrderRecord, ...]:
+        """Return the orders that are to replace this one once it is over; oldest first."""
+        return tuple(record for record in self._active.values() if record.waits_for == client_order_id)
 
     def active(self) -> tuple[OrderRecord, ...]:
         """Return the orders that are not over, or that the venue still owes us word of; oldest first."""
@@ -53,22 +70,29 @@ class Shelf:
             self._active.pop(record.client_order_id, None)
             self._finished[record.client_order_id] = record
             while len(self._finished) > finished_max:
-                del self._finished[next(iter(self._finished))]
+                self._forget(next(iter(self._finished)))
         else:
             self._finished.pop(record.client_order_id, None)
             self._active[record.client_order_id] = record
+        if record.placing.venue_id != record.client_order_id:
+            self._attempts[record.placing.venue_id] = record.client_order_id
         self.due_us = min(self.due_us, record.look_us)
 
     def due(self, now_us: int) -> Iterator[OrderRecord]:
         """Forget what may be forgotten and yield the orders to be looked at; put each back before the next."""
         for client_order_id in [key for key, record in self._finished.items() if record.look_us <= now_us]:
-            del self._finished[client_order_id]
+            self._forget(client_order_id)
         if now_us >= self._sweep_us:
             self._used = {key: until_us for key, until_us in self._used.items() if until_us > now_us}
             self._sweep_us = now_us + _SWEEP_EVERY_US
         yield from [record for record in self._active.values() if record.look_us <= now_us]
         looks = [record.look_us for record in (*self._active.values(), *self._finished.values())]
         self.due_us = min(looks, default=NEVER_US)
+
+    def _forget(self, client_order_id: str) -> None:
+        record = self._finished.pop(client_order_id)
+        for attempt in range(2, record.placing.attempt + 1):
+            self._attempts.pop(attempt_id(client_order_id, attempt), None)
 
     def use(self, key: str, until_us: int) -> None:
         """Remember that an approval hash or a client order id was used."""
@@ -86,6 +110,7 @@ class Shelf:
             "active": [record_to_json(record) for record in self._active.values()],
             "finished": [record_to_json(record) for record in self._finished.values()],
             "used": dict(self._used),
+            "attempts": dict(self._attempts),
             "sweep_us": self._sweep_us,
         }
 
@@ -96,4 +121,5 @@ class Shelf:
         self._active = {record.client_order_id: record for record in map(record_from_json, state["active"])}
         self._finished = {record.client_order_id: record for record in map(record_from_json, state["finished"])}
         self._used = dict(state["used"])
+        self._attempts = dict(state["attempts"])
         self._sweep_us = state["sweep_us"]

@@ -5,12 +5,15 @@ from typing import Any, TypeVar
 
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Fill, Order, OrderState, Reconcile, VenueTrade
+from tollgate_contracts.execution import Bust, Fill, Order, OrderState, VenueTrade
 from tollgate_contracts.money import round_to_places
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Reconcile
+from tollgate_contracts.strategy import TimeInForce
 from tollgate_execution.core.effects import Effect
-from tollgate_execution.core.evidence import Note
+from tollgate_execution.core.placing import Leg
 from tollgate_execution.core.record import OrderRecord
+from tollgate_execution.core.trades import Note
 
 # What a message can hold after the point; a sum of products may have more.
 QUOTE_PLACES = 18
@@ -23,15 +26,15 @@ class Writing:
     """The outputs and effects of one step."""
 
     def __init__(self, sequence: int, message: Message) -> None:
-        self._sequence = sequence
-        self._message = message
-        self._outputs: list[Message] = []
+        self.sequence = sequence
+        self.message = message
+        self.outputs: list[Message] = []
         self._effects: list[Effect] = []
 
     def say(self, kind: type[M], **fields: Any) -> M:
         """Add the next output and return it."""
-        output = kind.caused_by(self._message, self._sequence, len(self._outputs), **fields)
-        self._outputs.append(output)
+        output = kind.caused_by(self.message, self.sequence, len(self.outputs), **fields)
+        self.outputs.append(output)
         return output
 
     def ask(self, effect: Effect) -> None:
@@ -40,7 +43,15 @@ class Writing:
 
     def note(self, note: Note) -> None:
         """Say that something differed."""
-        self.say(Reconcile, subject=note.subject[:TEXT_MAX], differed=note.differed[:TEXT_MAX], done=note.done)
+        self.say(
+            Reconcile,
+            subject=note.subject[:TEXT_MAX],
+            difference=note.difference,
+            differed=note.differed[:TEXT_MAX],
+            evidence=(note.evidence or self.message.id)[:TEXT_MAX],
+            repair=note.repair,
+            detail=note.detail[:TEXT_MAX],
+        )
 
     def fill(self, record: OrderRecord, trade: VenueTrade) -> Fill:
         """Say one trade of an order."""
@@ -48,27 +59,43 @@ class Writing:
             Fill,
             client_order_id=record.client_order_id,
             symbol=record.approval.symbol,
-            side=record.approval.side,
+            side=record.placing.side,
+            trade=trade,
+            config_hash=record.approval.policy_hash,
+        )
+
+    def bust(self, record: OrderRecord, trade: VenueTrade) -> Bust:
+        """Say that the fill of one trade is undone."""
+        return self.say(
+            Bust,
+            client_order_id=record.client_order_id,
+            symbol=record.approval.symbol,
+            side=record.placing.side,
             trade=trade,
             config_hash=record.approval.policy_hash,
         )
 
     def order(self, before: OrderState, record: OrderRecord, reason: Reason | None, detail: str) -> None:
         """Say that an order has left the state ``before``."""
-        approval = record.approval
+        approval, placing = record.approval, record.placing
+        is_own = placing.leg is Leg.ORDER
         self.say(
             Order,
             client_order_id=record.client_order_id,
+            attempt=placing.attempt,
+            protects=record.protects,
             venue_order_id=record.venue_order_id,
             intent_id=approval.intent_id,
             symbol=approval.symbol,
-            side=approval.side,
+            side=placing.side,
             order_type=approval.order_type,
-            time_in_force=approval.time_in_force,
-            post_only=approval.post_only,
-            reduce_only=approval.reduce_only,
-            quantity=approval.quantity,
-            limit_price=approval.limit_price,
+            # A protective order rests until it is taken back, whatever the order that it protects was.
+            time_in_force=approval.time_in_force if is_own else TimeInForce.GTC,
+            post_only=approval.post_only and is_own,
+            reduce_only=approval.reduce_only or not is_own,
+            quantity=placing.quantity,
+            limit_price=placing.limit_price,
+            trigger_price=placing.trigger_price,
             from_state=before,
             to_state=record.state,
             cumulative_quantity=record.booked,
@@ -80,7 +107,7 @@ class Writing:
 
     def step(self) -> Step:
         """Return what was written."""
-        return Step(tuple(self._outputs), tuple(self._effects)) if self._outputs or self._effects else NOTHING
+        return Step(tuple(self.outputs), tuple(self._effects)) if self.outputs or self._effects else NOTHING
 
 
 def _to_wire(amount: Decimal) -> Decimal:

@@ -1,140 +1,141 @@
-"""The private side of the simulated exchange: signing and the calls that move money, here and nowhere else.
+"""The private side of the simulated exchange: the calls that move money, in whichever of its manners it was started.
 
-The law of this module: a call that may have changed something at the venue never raises; it returns evidence,
-and "we do not know" is a piece of evidence (``NO_ANSWER``). Calls that only read raise ``VenueUnavailable``.
-Nothing is sent twice: there is no retry in here.
+What it promises is in ``tollgate_venues.adapter``.
 """
 
 import asyncio
-import hmac
 import json
-import time
+import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import replace
 from typing import TypeVar
 from urllib.parse import quote
 
-import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
-from yarl import URL
 
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import OrderType, Side, TimeInForce
-from tollgate_venues.evidence import AccountEvidence, Evidence, FillEvidence
+from tollgate_execution.venues.manners import CAPABILITIES, Manner
+from tollgate_execution.venues.signed_calls import CallFailed, Problem, SignedCalls, VenueKey, wall_us
+from tollgate_venues.adapter import (
+    Capabilities,
+    OrderReference,
+    UserStreamLost,
+    VenueOrder,
+    VenueUnavailable,
+)
+from tollgate_venues.evidence import AccountEvidence, Evidence, Failure, FillPage, MovementPage, OrderPage
+from tollgate_venues.scan import Scanner
 from tollgate_venues.simulated import parse
 from tollgate_venues.simulated.parse import UnreadableVenueData
 
-# A request that arrives later than this after it was signed is refused by the venue: once it has passed, an
-# order that the venue does not know will never be known to it.
-RECEIVE_WINDOW_US = 2_000_000
-_USER_STREAM = "/ws/user"
+__all__ = ["SimulatedVenue", "VenueKey"]
+
 _OPEN_TIMEOUT_S = 3.0
 _MESSAGE_BYTES_MAX = 8 * 1024 * 1024
-# A thousand fills of some 300 bytes are a tenth of this.
-_ANSWER_BYTES_MAX = 4 * 1024 * 1024
-_DETAIL_MAX = 500
+_ORDERS = "/api/v1/orders"
 
-_OK = 200
-_NOT_FOUND = 404
-_REQUEST_TIMEOUT = 408
-_CONFLICT = 409
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
+# The library's log of a connection has each frame in it, and the first one is signed.
+_STREAM_LOG = logging.getLogger("tollgate_execution.venues.simulated.stream")
+_STREAM_LOG.setLevel(logging.INFO)
 
-_Json = parse.Json
+# After these, in the venue's own words, it has not taken the order.
+_NOT_TAKEN = frozenset({Failure.RATE_LIMITED, Failure.BANNED, Failure.UNAUTHORIZED, Failure.REFUSED})
+_UNKNOWN_ORDER = "UNKNOWN_ORDER"
+# An order of this id is there: in the exchange's own words, and in those of the venue whose manners it takes on.
+_DUPLICATE = frozenset({"DUPLICATE_CLIENT_ORDER_ID", "101481", "109201"})
+
 _compact = json.JSONEncoder(separators=(",", ":")).encode
 T = TypeVar("T")
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body of reasonable size; raises ``_NoAnswer`` for any other."""
-    answer = bytearray()
-    async for part in response.content.iter_any():
-        answer += part
-        if len(answer) > _ANSWER_BYTES_MAX:
-            raise _NoAnswer(f"{response.url}: an answer of more than {_ANSWER_BYTES_MAX} bytes")
-    return bytes(answer)
-
-
-class VenueUnavailable(Exception):
-    """The venue did not answer a question as it should; the text says how. Ask again later."""
-
-
-class UserStreamLost(Exception):
-    """The user stream ended, fell silent or missed a frame; connect again and query all open orders."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class VenueKey:
-    """The account's key at the venue; its ``repr`` shows no secret."""
-
-    api_key: str
-    secret: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class VenueOrder:
-    """What is asked of the venue; ``limit_price`` is null for a market order and for nothing else."""
-
-    client_order_id: str
-    symbol: str
-    side: Side
-    order_type: OrderType
-    quantity: Decimal
-    limit_price: Decimal | None
-    time_in_force: TimeInForce
-    post_only: bool
-
-
 class SimulatedVenue:
-    """A client of the simulated exchange's private API over one pool of warm connections."""
+    """A client of the simulated exchange's private API."""
 
-    def __init__(self, base_url: str, key: VenueKey, *, timeout_s: float = 2.0, silence_s: float = 3.0) -> None:
-        self._key = key
-        self._timeout_s = timeout_s
+    def __init__(
+        self,
+        base_url: str,
+        key: VenueKey,
+        *,
+        like: Manner | str = Manner.TOLLGATE,
+        timeout_s: float = 2.0,
+        silence_s: float = 3.0,
+        now_us: Callable[[], int] = wall_us,
+    ) -> None:
+        self._calls = SignedCalls(base_url, key, timeout_s, now_us)
+        self._manner = Manner(like)
         self._silence_s = silence_s
-        self._base_url = base_url.rstrip("/")
-        self._stream_url = f"{self._base_url.replace('http', 'ws', 1)}{_USER_STREAM}"
-        self._session: aiohttp.ClientSession | None = None
+        self._scanner = Scanner(self, self._is_same_id)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Say what the simulated exchange offers in this manner."""
+        return CAPABILITIES[self._manner]
 
     async def connect(self) -> None:
         """Open a connection, so that the first order does not pay for it; a failure is left to the first call."""
         try:
-            await self._call("GET", "/api/v1/time")
-        except _NoAnswer:
+            await self._calls.call("GET", "/api/v1/time")
+        except CallFailed:
             return
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        await self._calls.close()
 
     async def submit(self, order: VenueOrder) -> Evidence:
         """Place ``order`` once; source ``SUBMIT``."""
-        return await self._act(order.client_order_id, ReportSource.SUBMIT, "POST", "/api/v1/orders", _order_body(order))
+        client_order_id = order.client_order_id
+        try:
+            body = await self._calls.call("POST", _ORDERS, _order_body(order))
+            evidence = self._order_of(client_order_id, body, ReportSource.SUBMIT)
+            if parse.is_order(body, order):
+                return evidence
+        except CallFailed as failed:
+            return _not_placed(client_order_id, failed.problem)
+        except UnreadableVenueData as error:
+            return self._unreadable(client_order_id, ReportSource.SUBMIT, error)
+        taken = Problem(Failure.REFUSED, f"another order has this id: {evidence.venue_order_id} is not what was asked")
+        return _no_answer(client_order_id, ReportSource.SUBMIT, taken)
 
-    async def cancel(self, client_order_id: str) -> Evidence:
-        """Cancel; source ``CANCEL``: the order as it stands after it, ``ABSENT`` or ``NO_ANSWER``."""
-        return await self._act(client_order_id, ReportSource.CANCEL, "DELETE", _order_target(client_order_id))
+    async def cancel(self, reference: OrderReference) -> Evidence:
+        """Cancel; source ``CANCEL``: the order as it stands after it, ``ABSENT`` or ``NO_ANSWER``.
 
-    async def query(self, client_order_id: str) -> Evidence:
+        Where the venue's own id is needed and not known, the order is looked for first; what is not found open needs
+        no cancel, and comes back as it was found.
+        """
+        target = self._target(reference)
+        if target is None:
+            found = await self._scanner.find(reference)
+            target = self._target(replace(reference, venue_order_id=found.venue_order_id))
+            if found.status is not ReportStatus.OPEN or target is None:
+                return replace(found, source=ReportSource.CANCEL)
+        return await self._act(reference.client_order_id, ReportSource.CANCEL, "DELETE", target)
+
+    async def query(self, reference: OrderReference) -> Evidence:
         """Ask what became of an order, all its trades with it; source ``QUERY``: ``ABSENT`` when it is unknown."""
-        return await self._act(client_order_id, ReportSource.QUERY, "GET", _order_target(client_order_id))
+        target = self._target(reference)
+        if target is None:
+            return await self._scanner.find(reference)
+        return await self._act(reference.client_order_id, ReportSource.QUERY, "GET", target)
 
     async def open_orders(self) -> list[Evidence]:
         """Return every open order; source ``QUERY``. Raises ``VenueUnavailable``."""
-        return await self._ask(
-            "/api/v1/orders?open=true",
-            lambda body: [parse.order_evidence(each, ReportSource.QUERY) for each in body["orders"]],
-        )
+        return list(await self._ask(f"{_ORDERS}?open=true", parse.orders))
 
-    async def fills_since(self, fill_sequence: int) -> list[FillEvidence]:
-        """Return at most 1000 fills after ``fill_sequence`` (0 for all), oldest first. Raises ``VenueUnavailable``."""
-        return await self._ask(f"/api/v1/fills?since={fill_sequence}", parse.fills)
+    async def recent_orders(self, since_us: int) -> OrderPage:
+        """Return at most 500 orders that changed since then, oldest first. Raises ``VenueUnavailable``."""
+        return await self._ask(f"{_ORDERS}?since_us={since_us}", parse.order_page)
+
+    async def fills_since(self, cursor: str) -> FillPage:
+        """Return at most 1000 fills after ``cursor``, oldest first. Raises ``VenueUnavailable``."""
+        return await self._ask(f"/api/v1/fills?since={cursor or 0}", lambda body: parse.fill_page(body, cursor))
+
+    async def movements_since(self, cursor: str) -> MovementPage:
+        """Return at most 1000 movements after ``cursor``, oldest first. Raises ``VenueUnavailable``."""
+        return await self._ask(f"/api/v1/movements?since={cursor or 0}", lambda body: parse.movement_page(body, cursor))
 
     async def account(self) -> AccountEvidence:
         """Return balances and fees. Raises ``VenueUnavailable``."""
@@ -148,18 +149,19 @@ class SimulatedVenue:
         """
         try:
             async with connect(
-                self._stream_url,
+                self._calls.stream_url,
                 compression=None,
+                logger=_STREAM_LOG,
                 open_timeout=_OPEN_TIMEOUT_S,
                 close_timeout=1,
                 ping_interval=None,  # the venue's heartbeats say more than a pong of ours
                 max_size=_MESSAGE_BYTES_MAX,
             ) as socket:
-                await socket.send(self._authentication())
+                await socket.send(self._calls.authentication())
                 async for evidence in self._follow(socket, listening):
                     yield evidence
         except ConnectionClosed as error:
-            raise UserStreamLost(f"closed: {error}") from error
+            raise UserStreamLost(self._calls.hide(f"closed: {error}")) from error
         except (OSError, TimeoutError, InvalidHandshake) as error:
             raise UserStreamLost(f"unreachable: {type(error).__name__}: {error}") from error
 
@@ -173,144 +175,105 @@ class SimulatedVenue:
                 raise UserStreamLost(f"silent: no frame for {self._silence_s} s") from error
             try:
                 for sequence, frame in parse.parse_frames(message):
-                    expected = _checked(sequence, frame, expected)
-                    if frame.get("type") == "authenticated" and listening is not None:
-                        listening.set()
-                    evidence = parse.user_evidence(frame)
-                    if evidence is not None:
-                        yield evidence
+                    if self._is_new(sequence, frame, expected):
+                        expected += 1
+                        if frame.get("type") == "authenticated" and listening is not None:
+                            listening.set()
+                        evidence = parse.user_evidence(frame)
+                        if evidence is not None:
+                            yield evidence
             except UnreadableVenueData as error:
-                raise UserStreamLost(f"unreadable: {error}") from error
+                raise UserStreamLost(self._calls.hide(f"unreadable: {error}")) from error
 
-    async def _act(
-        self, client_order_id: str, source: ReportSource, method: str, target: str, body: bytes = b""
-    ) -> Evidence:
-        """Make a call about one order; whatever happens, say what is known."""
+    def _is_new(self, sequence: int, frame: parse.Json, expected: int) -> bool:
+        """Say whether a frame is the next one or came before; raises ``UserStreamLost`` for a refusal or a gap."""
+        if frame.get("type") == "error":
+            raise UserStreamLost(self._calls.hide(f"refused: {frame.get('code')}: {frame.get('message')}"))
+        if sequence > expected:
+            raise UserStreamLost(f"gap: frame {expected} was expected, {sequence} came")
+        return sequence == expected
+
+    async def _act(self, client_order_id: str, source: ReportSource, method: str, target: str) -> Evidence:
+        """Look up or cancel one order; whatever happens, say what is known."""
         try:
-            status, answer = await self._call(method, target, body)
-            if status == _OK:
-                return _order_of(client_order_id, parse.order_evidence(parse.parse_object(answer), source))
-            return _refused(client_order_id, source, status, answer)
-        except (_NoAnswer, UnreadableVenueData) as error:
-            return _no_answer(client_order_id, source, str(error))
+            return self._order_of(client_order_id, await self._calls.call(method, target), source)
+        except CallFailed as failed:
+            problem = failed.problem
+            if problem.code == _UNKNOWN_ORDER:
+                return Evidence(client_order_id, source, ReportStatus.ABSENT, detail=problem.detail)
+            return _no_answer(client_order_id, source, problem)
+        except UnreadableVenueData as error:
+            return self._unreadable(client_order_id, source, error)
 
-    async def _ask(self, target: str, reader: Callable[[_Json], T]) -> T:
+    async def _ask(self, target: str, reader: Callable[[parse.Json], T]) -> T:
         try:
-            status, answer = await self._call("GET", target)
-            if status == _OK:
-                return reader(parse.parse_object(answer))
-        except (_NoAnswer, UnreadableVenueData, KeyError, TypeError) as error:
-            raise VenueUnavailable(f"{target}: {type(error).__name__}: {error}") from error
-        raise VenueUnavailable(f"{target}: {status}: {answer[:200].decode(errors='replace')}")
+            return reader(await self._calls.call("GET", target))
+        except CallFailed as failed:
+            problem = failed.problem
+            raise VenueUnavailable(problem.detail, problem.failure, problem.retry_after_us) from failed
+        except UnreadableVenueData as error:
+            raise VenueUnavailable(self._calls.hide(f"{target}: {error}"), Failure.UNREADABLE) from error
 
-    async def _call(self, method: str, target: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Send one signed request and return status and body; raises ``_NoAnswer``."""
-        url = URL(f"{self._base_url}{target}", encoded=True)
-        try:
-            async with self._connected().request(
-                method, url, data=body, headers=self._headers(method, target, body), allow_redirects=False
-            ) as response:
-                status, answer = response.status, await _bounded(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _NoAnswer(f"{method} {target}: {type(error).__name__}: {error}") from error
-        if status >= _SERVER_ERROR or status == _REQUEST_TIMEOUT:
-            raise _NoAnswer(f"{method} {target}: the venue answered {status}")
-        return status, answer
+    def _target(self, reference: OrderReference) -> str | None:
+        """Return where the venue keeps an order; null where it wants an id of its own that we do not have."""
+        if self.capabilities.looks_up_by_client_id:
+            return f"{_ORDERS}/{quote(reference.client_order_id, safe='')}"
+        if reference.venue_order_id is None:
+            return None
+        return f"{_ORDERS}/by-venue-id/{quote(reference.venue_order_id, safe='')}"
 
-    def _connected(self) -> aiohttp.ClientSession:
-        """Return the pool of connections; it belongs to the running loop and is made when it is first used."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            )
-        return self._session
+    def _order_of(self, client_order_id: str, body: parse.Json, source: ReportSource) -> Evidence:
+        """Return what an answer says under our own spelling of the id; another order's is unreadable."""
+        evidence = parse.order_evidence(body, source)
+        if not self._is_same_id(evidence.client_order_id, client_order_id):
+            raise UnreadableVenueData(f"client_order_id: the answer is about {evidence.client_order_id[:64]}")
+        return replace(evidence, client_order_id=client_order_id)
 
-    def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
-        timestamp = str(time.time_ns() // 1_000)
-        return {
-            "x-api-key": self._key.api_key,
-            "x-timestamp-us": timestamp,
-            "x-signature": self._sign(timestamp, method, target, body),
-        }
+    def _is_same_id(self, venues: str, ours: str) -> bool:
+        return venues == (ours.lower() if self._manner is Manner.BINGX else ours)
 
-    def _sign(self, timestamp: str, method: str, target: str, body: bytes) -> str:
-        text = f"{timestamp}\n{method}\n{target}\n".encode() + body
-        return hmac.digest(self._key.secret, text, "sha256").hex()
-
-    def _authentication(self) -> str:
-        headers = self._headers("GET", _USER_STREAM, b"")
-        return _compact(
-            {
-                "type": "auth",
-                "api_key": headers["x-api-key"],
-                "timestamp_us": headers["x-timestamp-us"],
-                "signature": headers["x-signature"],
-            }
-        )
-
-
-class _NoAnswer(Exception):
-    """No answer that tells anything: timeout, broken connection, or the venue's own failure."""
-
-
-def _order_target(client_order_id: str) -> str:
-    return f"/api/v1/orders/{quote(client_order_id, safe='')}"
+    def _unreadable(self, client_order_id: str, source: ReportSource, error: UnreadableVenueData) -> Evidence:
+        return _no_answer(client_order_id, source, Problem(Failure.UNREADABLE, self._calls.hide(str(error))[:500]))
 
 
 def _order_body(order: VenueOrder) -> bytes:
-    return _compact(
-        {
-            "client_order_id": order.client_order_id,
-            "symbol": order.symbol,
-            "side": order.side,
-            "order_type": order.order_type,
-            "quantity": plain(order.quantity),
-            "limit_price": None if order.limit_price is None else plain(order.limit_price),
-            "time_in_force": order.time_in_force,
-            "post_only": order.post_only,
-        }
-    ).encode()
+    body = {
+        "client_order_id": order.client_order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "order_type": order.order_type,
+        "quantity": plain(order.quantity),
+        "limit_price": None if order.limit_price is None else plain(order.limit_price),
+        "time_in_force": order.time_in_force,
+        "post_only": order.post_only,
+    }
+    if order.trigger_price is not None:
+        body["trigger_price"] = plain(order.trigger_price)
+    return _compact(body).encode()
 
 
-def _order_of(client_order_id: str, evidence: Evidence) -> Evidence:
-    """Return ``evidence``; raises ``UnreadableVenueData`` when it is of another order."""
-    if evidence.client_order_id != client_order_id:
-        raise UnreadableVenueData(f"client_order_id: the answer is about {evidence.client_order_id[:64]}")
-    return evidence
+def _not_placed(client_order_id: str, problem: Problem) -> Evidence:
+    """Say what a failed submit means: a rejection only by the venue's own word that it did not take the order."""
+    if problem.code is None or problem.code in _DUPLICATE or problem.failure not in _NOT_TAKEN:
+        return _no_answer(client_order_id, ReportSource.SUBMIT, problem)
+    return Evidence(
+        client_order_id,
+        ReportSource.SUBMIT,
+        ReportStatus.REJECTED,
+        reason=parse.refusal_reason(problem.code),
+        detail=problem.detail,
+        failure=problem.failure,
+        retry_after_us=problem.retry_after_us,
+    )
 
 
-def _refused(client_order_id: str, source: ReportSource, status: int, answer: bytes) -> Evidence:
-    """Say what a refusal means; raises ``UnreadableVenueData`` when it is not the venue's own word."""
-    code, message = parse.refusal(answer)
-    detail = f"{code}: {message}"[:_DETAIL_MAX]
-    if status == _NOT_FOUND and code == "UNKNOWN_ORDER":
-        return Evidence(client_order_id, source, ReportStatus.ABSENT, detail=detail)
-    if source is not ReportSource.SUBMIT or status == _CONFLICT:
-        # A cancel or a look-up that was refused says nothing of the order; a duplicate says that an order of
-        # this id is there, and only a look-up tells how it stands.
-        return _no_answer(client_order_id, source, detail)
-    limited = status == _TOO_MANY_REQUESTS
-    reason = Reason.VENUE_RATE_LIMITED if limited else Reason.VENUE_REJECTED
-    return Evidence(client_order_id, source, ReportStatus.REJECTED, reason=reason, detail=detail)
-
-
-def _no_answer(client_order_id: str, source: ReportSource, detail: str) -> Evidence:
+def _no_answer(client_order_id: str, source: ReportSource, problem: Problem) -> Evidence:
     return Evidence(
         client_order_id,
         source,
         ReportStatus.NO_ANSWER,
         reason=Reason.VENUE_UNKNOWN_OUTCOME,
-        detail=detail[:_DETAIL_MAX],
+        detail=problem.detail,
+        failure=problem.failure,
+        retry_after_us=problem.retry_after_us,
     )
-
-
-def _checked(sequence: int, frame: _Json, expected: int) -> int:
-    """Return the sequence to expect next; raises ``UserStreamLost`` for a refusal or a gap."""
-    if frame.get("type") == "error":
-        raise UserStreamLost(f"refused: {frame.get('code')}: {frame.get('message')}")
-    if sequence != expected:
-        raise UserStreamLost(f"gap: frame {expected} was expected, {sequence} came")
-    return expected + 1

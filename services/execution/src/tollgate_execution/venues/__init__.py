@@ -1,0 +1,1 @@
+"""The private side of each venue: signing, and the calls that move money; here and nowhere else."""
