@@ -2,7 +2,7 @@
 # `make install` gets the rest into .venv, with the versions and hashes of uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run status test check coverage properties bench forgeries mutants contracts clean
+.PHONY: help install run status test check coverage properties bench simulate forgeries kills mutants contracts clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -72,12 +72,20 @@ bench: install ## Measure the running platform and the cores; prints tables, wri
 	@mkdir -p build
 	@$(BIN)/python -m tests.bench --output build/bench.json $(ARGS)
 
+simulate: install ## Run execution in a simulated world by seeds. SEEDS=1000000, or one run: SEED=7, SCENARIO=name, KILL=n
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) \
+		$(if $(KILL),--kill $(KILL)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+
 forgeries: install ## Hand a million forged approvals to execution's core. ARGS="--count 5000 --seed 7"
 	@$(BIN)/python -m tests.security.forge $(ARGS)
 
-mutants: install ## Change the gates in some 1,400 ways and see whether a test notices each; a quarter of an hour
-	@cd services/risk && $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut run $(ARGS)
-	@cd services/risk && $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut results
+kills: install ## Kill -9 the platform's parts 300 times under traffic and compare; 25 minutes. ARGS="--kills 50 --seed 7"
+	@$(BIN)/python -m tests.chaos.kills $(ARGS)
+
+mutants: install ## Change the gates and the order state machine in some 2,000 ways: does a test notice each? Long
+	@for service in risk execution; do (cd services/$$service \
+		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut run $(ARGS) \
+		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut results) || exit 1; done
 
 contracts: install ## Write the JSON Schemas, the AsyncAPI and the OpenAPI documents anew from the code
 	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)

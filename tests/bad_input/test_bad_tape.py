@@ -137,6 +137,9 @@ def intent(number: int, price: Decimal, **changes: Any) -> Intent:
         "reduce_only": False,
         "purpose": Purpose.ENTRY,
         "expires_us": now_us() + 5_000_000,
+        "good_until_us": None,
+        "replaces": None,
+        "protection": None,
         "rationale": {
             "signal": "none",
             "regime": "none",

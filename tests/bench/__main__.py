@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appends, decisions, latency, replaying, startup
+from tests.bench import appends, decisions, latency, reconciling, recovering, replaying, startup, submitting
 from tests.bench.results import Result, say, write
 from tollgate_contracts.money import install_exact_context
 
@@ -19,8 +19,11 @@ def _benches(directory: Path, quick: bool) -> dict[str, Callable[[], list[Result
     return {
         "startup": lambda: startup.measure(directory, 1 if quick else 3),
         "latency": lambda: latency.measure(directory, 1 if quick else 2, 5 if quick else 15),
+        "submitting": lambda: submitting.measure(directory, 5 if quick else 30),
         "appends": lambda: appends.measure(directory, 2 if quick else 6),
         "decisions": lambda: decisions.measure(*((50, (200,)) if quick else (2_000, decisions.HISTORY))),
+        "reconciliation": lambda: reconciling.measure(directory, 5 if quick else 50),
+        "recovery": lambda: recovering.measure(directory, recovering.LENGTHS[: 2 if quick else None]),
         "replay": lambda: replaying.measure(directory, 2_000 if quick else replaying.MESSAGES_MIN),
     }
 

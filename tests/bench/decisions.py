@@ -16,7 +16,7 @@ import yaml
 from tests.bench.results import Result, median, percentile, show
 from tollgate_contracts.config import canonical_json, config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Account, Balance, Fill, Liquidity, Order, OrderState, VenueTrade
+from tollgate_contracts.execution import Fill, Liquidity, Order, OrderState, VenueTrade
 from tollgate_contracts.marketdata import (
     Clock,
     Feed,
@@ -27,6 +27,7 @@ from tollgate_contracts.marketdata import (
     Quote,
     SymbolQuote,
 )
+from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.risk import Decision, Outcome, Policy
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 from tollgate_risk.core import RiskCore
@@ -185,6 +186,9 @@ class Bench:
             post_only=True,
             reduce_only=False,
             expires_us=self.now_us + 2_000_000,
+            good_until_us=None,
+            replaces=None,
+            protection=None,
             rationale=_WHY,
             config_hash="c" * 64,
         )
@@ -224,6 +228,9 @@ class Bench:
                 reduce_only=intent.reduce_only,
                 quantity=intent.quantity,
                 limit_price=intent.limit_price,
+                attempt=1,
+                protects=None,
+                trigger_price=None,
                 from_state=OrderState.CANCELLING,
                 to_state=OrderState.CANCELLED,
                 cumulative_quantity=Decimal(0),

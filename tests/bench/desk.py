@@ -24,6 +24,7 @@ from tollgate_contracts.strategy import Intent
 SETTLE_S = 3.0
 _BATCH = 256
 _BUSY = {
+    "TOLLGATE_EXECUTION__MINUTE_NOTIONAL_MAX": "1000000000",
     "TOLLGATE_STRATEGY__FAST_MS": "200",
     "TOLLGATE_STRATEGY__SLOW_MS": "800",
     "TOLLGATE_STRATEGY__WARMUP_MS": "0",

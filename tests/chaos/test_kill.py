@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.conftest import BUSY, SERVICES, Platform, assert_everyone_agrees, settle
+from tests.conftest import BUSY, SERVICES, Platform, ask_venue, assert_everyone_agrees, settle
 from tollgate_contracts.codec import decode
 from tollgate_contracts.execution import Fill, Order, OrderState, Report, ReportStatus
 from tollgate_research.recording import Run, load
@@ -92,3 +93,17 @@ async def unbalanced_entries(desk: Platform) -> list[object]:
         return rows
     finally:
         await connection.close()
+
+
+async def assert_no_approval_was_placed_twice(desk: Platform) -> None:
+    """Hold execution's journal against the venue: each order that the venue has is a row, and each approval has one."""
+    dsn = (desk.state / "secrets" / "execution" / "postgres_dsn").read_text().strip()
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch("SELECT client_order_id, approval_hash FROM execution.journal")
+    finally:
+        await connection.close()
+    at_venue = {fill.client_order_id for fill in (await ask_venue(desk)).fills}
+    assert at_venue <= {row["client_order_id"] for row in rows}
+    approvals = Counter(row["approval_hash"] for row in rows if row["client_order_id"] in at_venue)
+    assert [approval for approval, orders in approvals.items() if orders > 1] == []

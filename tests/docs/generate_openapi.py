@@ -15,6 +15,7 @@ from tollgate_chassis.operators import OperatorTokens, TokenList
 from tollgate_execution import api as execution_api
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.kill_door import KillDoor
+from tollgate_execution.resolving import Resolver
 from tollgate_risk import api as risk_api
 from tollgate_risk.core import RiskCore
 from tollgate_risk.decision_log import DecisionLog
@@ -46,7 +47,8 @@ def document(service: str) -> str:
 def _router(service: str, directory: Path) -> APIRouter:
     if service == "execution":
         core = ExecutionCore(_nobody)
-        return execution_api.build_router(core, KillDoor(directory), _door("execution", directory))
+        resolver = Resolver(core, lambda: None)
+        return execution_api.build_router(core, KillDoor(directory), _door("execution", directory), resolver.resolve)
     risk = RiskCore()
     settings = RiskSettings(risk={"policy_file": ROOT / "config" / "policy.yaml"})
     policies = PolicyControl(risk, OwnPolicy(policy_document(settings, Signer(bytes(range(32))))))

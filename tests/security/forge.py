@@ -77,12 +77,13 @@ class Forger:
         """Return a genuine order of its own, as risk would approve it now."""
         self.orders += 1
         return {
-            "version": 2, "scope": "TRADE", "environment": "simulated", "desk": "main", "venue": "simulated",
+            "version": 3, "scope": "TRADE", "environment": "simulated", "desk": "main", "venue": "simulated",
             "account": "main", "action": "SUBMIT", "client_order_id": f"tg{self.orders:030x}",
             "intent_id": f"strategy:{self.orders}:0", "symbol": "BTC-USDT", "side": "BUY", "order_type": "LIMIT",
             "quantity": str(self.random.randint(1, 999)), "limit_price": "100", "time_in_force": "IOC",
             "post_only": False, "reduce_only": False, "issued_us": self.now_us,
-            "expires_us": self.now_us + LIFE_US, "policy_hash": POLICY_HASH, "kill_epoch": 0, "key_id": KEY_ID,
+            "expires_us": self.now_us + LIFE_US, "good_until_us": None, "replaces": None,
+            "protection": None, "policy_hash": POLICY_HASH, "kill_epoch": 0, "key_id": KEY_ID,
             **changes,
         }  # fmt: skip
 

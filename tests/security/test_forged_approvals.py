@@ -19,7 +19,8 @@ from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.execution import Refusal
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.subjects import tape_subject, writer_prefix
-from tollgate_execution.venue import SimulatedVenue, VenueKey
+from tollgate_execution.venues.simulated import SimulatedVenue, VenueKey
+from tollgate_venues.adapter import OrderReference
 
 pytestmark = pytest.mark.platform
 FRESH_ID = "tg" + "f" * 30
@@ -107,8 +108,8 @@ async def attack(desk: Platform) -> None:
         ),
     )
     try:
-        assert (await venue.query(FRESH_ID)).status == "ABSENT"
-        orders = {fill.client_order_id for fill in await venue.fills_since(0)}
+        assert (await venue.query(OrderReference(FRESH_ID, "BTC-USDT", None, 0))).status == "ABSENT"
+        orders = {fill.client_order_id for fill in (await venue.fills_since("")).fills}
     finally:
         await venue.close()
     assert FRESH_ID not in orders

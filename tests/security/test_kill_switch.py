@@ -23,11 +23,11 @@ from tests.conftest import Platform, ask_venue, assert_everyone_agrees
 from tests.policies import UNPACED
 from tollgate_contracts.approval import Approval, Scope
 from tollgate_contracts.codec import decode, encode
-from tollgate_contracts.execution import Account
 from tollgate_contracts.money import round_down
+from tollgate_contracts.reconciliation import Account
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome
 from tollgate_contracts.strategy import Action, Intent, Side, TimeInForce
-from tollgate_execution.venue import SimulatedVenue, VenueKey
+from tollgate_execution.venues.simulated import SimulatedVenue, VenueKey
 from tollgate_research.recording import Run, load
 from tollgate_research.replay import Replay
 
@@ -255,6 +255,9 @@ async def _rest(desk: Platform) -> None:
                 "limit_price": limit_price,
                 "time_in_force": TimeInForce.GTC,
                 "expires_us": now_us() + 5 * SECOND_US,
+                "good_until_us": None,
+                "replaces": None,
+                "protection": None,
             }
             intent = genuine.model_copy(update=fields)
             await hand.put(f"tape.main.strategy.intent.{intent.symbol}", encode(intent), intent.id)

@@ -14,18 +14,20 @@ from tollgate_console.view.words import clock_time, money, signed_money
 from tollgate_contracts.approval import SignedText
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
+    Bust,
     Fill,
     Liquidity,
     Order,
     OrderState,
-    Reconcile,
     Refusal,
     VenueTrade,
 )
 from tollgate_contracts.ledger import Books, Cash, Drift, Position
 from tollgate_contracts.marketdata import Clock, Feed, FeedState, FeedTransport, Quote, SymbolQuote
 from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.reconciliation import Difference, Movement, MovementType, Reconcile, Repair
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Outcome, Policy, TradingMode
+from tollgate_contracts.safety import Breaker, BreakerState, Dependency, EndpointGroup, SafeMode
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 
 NOW_US = 1_790_000_000_123_456
@@ -68,6 +70,9 @@ def intent(action: Action = Action.SUBMIT) -> Intent:
         post_only=False,
         reduce_only=False,
         expires_us=NOW_US,
+        good_until_us=None,
+        replaces=None,
+        protection=None,
         rationale=Rationale(
             signal="momentum", regime="trend", strength=Decimal("12.5"), confidence=Decimal(1), tier="full", sizing=()
         ),
@@ -107,6 +112,9 @@ def order(before: OrderState, after: OrderState, reason: Reason | None = None) -
         reduce_only=False,
         quantity=Decimal("0.01"),
         limit_price=Decimal(60000),
+        attempt=1,
+        protects=None,
+        trigger_price=None,
         from_state=before,
         to_state=after,
         cumulative_quantity=Decimal(0),
@@ -130,6 +138,11 @@ def fill(side: Side = Side.BUY) -> Fill:
     )
     built: Fill = build(Fill, client_order_id=ORDER_ID, symbol="BTC-USDT", side=side, trade=trade, config_hash=HASH)
     return built
+
+
+def breaker(to_state: BreakerState) -> Breaker:
+    fields = {"group": EndpointGroup.ORDERS, "from_state": BreakerState.HALF_OPEN, "to_state": to_state}
+    return build(Breaker, detail="5 in a row", **fields)
 
 
 def kill_switch(engaged: bool, epoch: int) -> KillSwitch:
@@ -190,6 +203,14 @@ LINES: list[tuple[Message, str, Tone]] = [
     (kill_switch(False, 1), "released by ops: drill (epoch 1)", Tone.WARNING),
     (mode(), "none → NORMAL: the policy says so", Tone.WARNING),
     (build(Policy, text="{}", hash=HASH), "in force: aaaaaaaaaaaa", Tone.PLAIN),
+    (
+        build(SafeMode, engaged=True, degraded=(Dependency.PERMIT,), detail="PERMIT for 5.1 s"),
+        "ENGAGED: PERMIT for 5.1 s",
+        Tone.BAD,
+    ),
+    (build(SafeMode, engaged=False, degraded=(), detail=""), "released", Tone.GOOD),
+    (breaker(BreakerState.OPEN), "ORDERS HALF_OPEN → OPEN: 5 in a row", Tone.BAD),
+    (breaker(BreakerState.CLOSED), "ORDERS HALF_OPEN → CLOSED: 5 in a row", Tone.GOOD),
     (feed(FeedState.UP), "UP by WEBSOCKET: first quote", Tone.GOOD),
     (feed(FeedState.STALE), "STALE by WEBSOCKET: first quote", Tone.BAD),
     (
@@ -203,7 +224,44 @@ LINES: list[tuple[Message, str, Tone]] = [
         f"{ORDER_ID}: approval.bad_signature forged",
         Tone.BAD,
     ),
-    (build(Reconcile, subject="1", differed="late fill", done="booked"), "1: late fill; booked", Tone.WARNING),
+    (
+        build(
+            Reconcile,
+            subject="1",
+            difference=Difference.LATE_FILL,
+            differed="late fill",
+            evidence="",
+            repair=Repair.BOOKED,
+            detail="",
+        ),
+        "1: late fill; booked",
+        Tone.WARNING,
+    ),
+    (
+        build(Bust, client_order_id=ORDER_ID, symbol="BTC-USDT", side=Side.BUY, trade=fill().trade, config_hash=HASH),
+        "the venue has taken back BUY 0.01 BTC-USDT at 60000 (trade 1)",
+        Tone.BAD,
+    ),
+    (
+        build(
+            Movement,
+            venue="simulated",
+            account="main",
+            movement_id="m1",
+            movement=MovementType.DEPOSIT,
+            currency="USDT",
+            amount=Decimal("250.5"),
+            symbol=None,
+            venue_ts_us=NOW_US,
+        ),
+        "DEPOSIT: 250.5 USDT",
+        Tone.PLAIN,
+    ),
+    (
+        order(OrderState.SUBMITTING, OrderState.ACKNOWLEDGED).model_copy(update={"protects": ORDER_ID}),
+        "stop in BTC-USDT SUBMITTING → ACKNOWLEDGED",
+        Tone.PLAIN,
+    ),
     (
         build(Drift, currency="USDT", books=Decimal(1), venue=Decimal(3), difference=Decimal(2)),
         "USDT: venue minus books is 2",

@@ -1,0 +1,49 @@
+"""Every alert asks for metrics that exist, by labels that they have, and leads to a heading of the runbook."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+from tollgate_chassis.telemetry import metrics
+
+ROOT = Path(__file__).parents[2]
+RULES = [
+    rule
+    for path in sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yaml"))
+    for group in yaml.safe_load(path.read_text())["groups"]
+    for rule in group["rules"]
+]
+HEADINGS = re.findall(r"^## (.*)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+ANCHORS = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in HEADINGS}
+
+
+def _names(metric: MetricWrapperBase) -> tuple[str, ...]:
+    (described,) = metric.describe()
+    return {
+        "counter": (f"{described.name}_total",),
+        "histogram": tuple(f"{described.name}_{part}" for part in ("bucket", "count", "sum")),
+    }.get(described.type, (described.name,))
+
+
+# The labels of each series; a histogram's buckets have one more.
+KNOWN = {
+    name: {*metric._labelnames, *(["le"] if name.endswith("_bucket") else [])}
+    for metric in vars(metrics).values()
+    if isinstance(metric, MetricWrapperBase)
+    for name in _names(metric)
+}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_an_alert_asks_for_what_is_measured_and_leads_to_the_runbook(rule: dict[str, Any]):
+    asked = re.findall(r"\b(tollgate_\w+)(?:\{([^}]*)\})?", rule["expr"])
+    assert asked, rule["expr"]
+    for name, labels in asked:
+        assert name in KNOWN, rule["expr"]
+        assert set(re.findall(r"(\w+)\s*[=!]", labels)) <= KNOWN[name], rule["expr"]
+    page, _, anchor = rule["annotations"]["runbook"].partition("#")
+    assert (page, anchor in ANCHORS) == ("docs/runbook.md", True)
