@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from tests.simulation.plan import PRICE, TICK, VENUE, Plan, Request
+from tests.simulation.plan import PRICE, TICK, Plan, Request
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.strategy import Side
 from tollgate_simvenue.core.flavours import VenueLike
@@ -15,6 +15,8 @@ from tollgate_simvenue.core.units import UNITS, units_text
 # Shorter than trading goes on: an approval has expired long before the end, so that whatever is open then is known.
 LIFE_US = 900_000
 _BOOK: tuple[tuple[int, MarketEvent], ...] = ((0, TopSet(PRICE - TICK, 5 * UNITS, PRICE + TICK, 5 * UNITS)),)
+# Long enough before the next round that no frame can still be on its way.
+_SOLD_EARLY: tuple[tuple[int, MarketEvent], ...] = ((300_000, HouseTook(Side.SELL, 50 * UNITS)),)
 _SOLD: tuple[tuple[int, MarketEvent], ...] = ((500_000, HouseTook(Side.SELL, 50 * UNITS)),)
 _ORDER_US, _CANCEL_US = 200_000, 600_000
 _TRADING_US = 3_000_000
@@ -44,8 +46,11 @@ class Row:
     sent: int = 1
     """How often the order left."""
     fills: int = 0
+    movements: int = 0
     before_calm: bool = False
     """Whether it is looked at while the faults are still on, and not after all has come to rest."""
+    killed: bool = False
+    """Whether the process is killed when the first byte of the order has left."""
 
 
 def _order(ticks: int = 5, **fields: Any) -> Request:
@@ -55,7 +60,7 @@ def _order(ticks: int = 5, **fields: Any) -> Request:
 
 _CANCEL = Request(_CANCEL_US, 1, "CANCEL", LIFE_US, {})
 _RESTING = _order(0)
-_long_lived = replace(_RESTING, life_us=2_000_000)
+_LONG_LIVED = replace(_RESTING, life_us=2_000_000)
 
 
 def _plan(
@@ -70,30 +75,38 @@ _LISTS = (CallKind.QUERY, CallKind.ORDERS, CallKind.FILLS)
 # From just before the order on, when the first round of reconciliation is over.
 _FROM_US = 150_000
 _SILENT = Rule(FaultType.SILENT_STREAM, after_us=_FROM_US)
-_SILENT_FOR_A_WHILE = replace(_SILENT, for_us=700_000)
+_SILENT_FOR_A_WHILE = replace(_SILENT, for_us=350_000)
 _LISTS_FAIL = Rule(FaultType.SERVER_ERROR, after_us=_FROM_US, calls=_LISTS, accepts=Accepts.NONE)
-_LISTS_FAIL_FOR_A_WHILE = replace(_LISTS_FAIL, for_us=700_000)
+_LISTS_FAIL_FOR_A_WHILE = replace(_LISTS_FAIL, for_us=350_000)
 _NOTHING_IS_TOLD = replace(_LISTS_FAIL, calls=(*_LISTS, *_CANCELS))
 _LOST = Rule(FaultType.ACCEPT_THEN_TIMEOUT, last=1)
+_HELD = frozenset({"UNKNOWN_OUTCOME:HELD"})
 MATRIX: dict[str, Row] = {
-    "answered": Row(_plan(_order()), Terminal.COMMITTED, "", fills=1),
+    "answered": Row(_plan(_order()), Terminal.COMMITTED, "SUBMITTING FILLED", fills=1),
     "timeout after submit, and it was taken (Nautilus 4958)": Row(
-        _plan(_RESTING, rules=(_LOST, _SILENT)), Terminal.COMMITTED, ""
-    ),
-    "timeout after submit, and it never arrived": Row(
-        _plan(_RESTING, venue=replace(VENUE, lost_request=0)), Terminal.COMMITTED, ""
+        _plan(_RESTING, rules=(_LOST, _SILENT)), Terminal.COMMITTED, "SUBMITTING UNKNOWN ACKNOWLEDGED"
     ),
     "connection lost after submit, and it was taken": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.ACCEPT_THEN_DROP, last=1),)), Terminal.COMMITTED, ""
+        _plan(_RESTING, rules=(Rule(FaultType.ACCEPT_THEN_DROP, last=1),)),
+        Terminal.COMMITTED,
+        "SUBMITTING ACKNOWLEDGED",
     ),
     "a server error, and it was taken": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.SERVER_ERROR, last=1, accepts=Accepts.ALL),)), Terminal.COMMITTED, ""
+        _plan(_RESTING, rules=(Rule(FaultType.SERVER_ERROR, last=1, accepts=Accepts.ALL),)),
+        Terminal.COMMITTED,
+        "SUBMITTING ACKNOWLEDGED",
     ),
     "a server error, and it was not taken": Row(
-        _plan(_long_lived, rules=(Rule(FaultType.SERVER_ERROR, last=1, accepts=Accepts.NONE),)), Terminal.COMMITTED, ""
+        _plan(_LONG_LIVED, rules=(Rule(FaultType.SERVER_ERROR, last=1, accepts=Accepts.NONE),)),
+        Terminal.COMMITTED,
+        "SUBMITTING UNKNOWN SUBMITTING ACKNOWLEDGED",
+        sent=2,
     ),
     "a server error again and again, and it was never taken": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.SERVER_ERROR, accepts=Accepts.NONE),)), Terminal.FAILED, ""
+        _plan(_RESTING, rules=(Rule(FaultType.SERVER_ERROR, accepts=Accepts.NONE),)),
+        Terminal.FAILED,
+        "SUBMITTING UNKNOWN EXPIRED",
+        differences=_HELD,
     ),
     "too fast, retried, and visible late": Row(
         _plan(
@@ -105,29 +118,36 @@ MATRIX: dict[str, Row] = {
             ),
         ),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING ACKNOWLEDGED",
+        sent=2,
     ),
     "too fast for as long as the approval lives": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.RATE_LIMIT, calls=_PLACE, retry_after_s=1),)), Terminal.FAILED, ""
+        _plan(_RESTING, rules=(Rule(FaultType.RATE_LIMIT, calls=_PLACE, retry_after_s=1),)),
+        Terminal.FAILED,
+        "SUBMITTING REJECTED",
     ),
     "unknown that escalates": Row(
         _plan(_RESTING, rules=(_LOST, _SILENT, _NOTHING_IS_TOLD), trading_us=8_000_000),
         Terminal.UNKNOWN,
-        "",
+        "SUBMITTING UNKNOWN",
+        differences=_HELD,
         before_calm=True,
     ),
     "unknown that escalated and was told at last": Row(
-        _plan(_RESTING, rules=(_LOST, _SILENT, _NOTHING_IS_TOLD), trading_us=8_000_000), Terminal.COMMITTED, ""
+        _plan(_RESTING, rules=(_LOST, _SILENT, _NOTHING_IS_TOLD), trading_us=8_000_000),
+        Terminal.COMMITTED,
+        "SUBMITTING UNKNOWN CANCELLED",
+        differences=_HELD,
     ),
     "a cancel that is not answered": Row(
         _plan(_RESTING, _CANCEL, rules=(Rule(FaultType.ACCEPT_THEN_TIMEOUT, calls=_CANCELS), _SILENT)),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING ACKNOWLEDGED CANCELLING CANCELLED",
     ),
     "a cancel that never arrives": Row(
         _plan(_RESTING, _CANCEL, rules=(Rule(FaultType.SERVER_ERROR, calls=_CANCELS, accepts=Accepts.NONE, last=2),)),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING ACKNOWLEDGED CANCELLING CANCELLED",
     ),
     "look-ups that fail are no word that it is not there (Hummingbot 8457)": Row(
         _plan(
@@ -139,7 +159,7 @@ MATRIX: dict[str, Row] = {
             ),
         ),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING UNKNOWN ACKNOWLEDGED",
     ),
     "filled by the venue's count, and its trades come late (Nautilus 3493)": Row(
         _plan(
@@ -151,32 +171,45 @@ MATRIX: dict[str, Row] = {
             ),
         ),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING ACKNOWLEDGED FILLED",
         fills=1,
     ),
     "killed between the first byte and its answer (Nautilus 3176)": Row(
-        _plan(_RESTING, kills=()), Terminal.COMMITTED, ""
+        _plan(_RESTING), Terminal.COMMITTED, "SUBMITTING ACKNOWLEDGED", killed=True
     ),
-    "money that moves is no fill (Nautilus 4937)": Row(_plan(_RESTING, deposits=(400_000,)), Terminal.COMMITTED, ""),
+    "money that moves is no fill (Nautilus 4937)": Row(
+        _plan(_RESTING, deposits=(400_000,)), Terminal.COMMITTED, "SUBMITTING ACKNOWLEDGED", movements=1
+    ),
     "fills that no frame has told, found once (Nautilus 3622)": Row(
-        _plan(_RESTING, moves=_SOLD, rules=(Rule(FaultType.DROP_FRAMES),)), Terminal.COMMITTED, "", fills=1
+        _plan(_RESTING, moves=_SOLD_EARLY, rules=(Rule(FaultType.DROP_FRAMES),)),
+        Terminal.COMMITTED,
+        "SUBMITTING ACKNOWLEDGED FILLED",
+        differences=frozenset({"MISSED_FILL:BOOKED"}),
+        fills=1,
     ),
     "frames that come twice": Row(
-        _plan(_order(), rules=(Rule(FaultType.DUPLICATE_FRAMES),)), Terminal.COMMITTED, "", fills=1
+        _plan(_order(), rules=(Rule(FaultType.DUPLICATE_FRAMES),)), Terminal.COMMITTED, "SUBMITTING FILLED", fills=1
     ),
-    "a post-only that would cross": Row(_plan(_order(20, post_only=True)), Terminal.COMMITTED, "", sent=2),
+    "a post-only that would cross": Row(
+        _plan(_order(20, post_only=True)), Terminal.COMMITTED, "SUBMITTING SUBMITTING ACKNOWLEDGED", sent=2
+    ),
     "a venue in maintenance": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.MAINTENANCE, after_us=_FROM_US, for_us=2_000_000),)), Terminal.FAILED, ""
+        _plan(_RESTING, rules=(Rule(FaultType.MAINTENANCE, after_us=_FROM_US, for_us=2_000_000),)),
+        Terminal.FAILED,
+        "SUBMITTING UNKNOWN EXPIRED",
+        differences=_HELD,
     ),
     "a venue that takes cancels alone": Row(
-        _plan(_RESTING, rules=(Rule(FaultType.INSTRUMENT_STATUS, status=InstrumentStatus.CANCEL_ONLY),)),
+        _plan(
+            _RESTING, rules=(Rule(FaultType.INSTRUMENT_STATUS, after_us=_FROM_US, status=InstrumentStatus.CANCEL_ONLY),)
+        ),
         Terminal.FAILED,
-        "",
+        "SUBMITTING REJECTED",
         sent=0,
     ),
     "without look-ups by our ids, it is looked for in the lists": Row(
         _plan(_RESTING, rules=(_LOST, _SILENT), like=VenueLike.BTCTURK),
         Terminal.COMMITTED,
-        "",
+        "SUBMITTING UNKNOWN ACKNOWLEDGED",
     ),
 }

@@ -51,7 +51,7 @@ def run_plan(plan: Plan, *, traced: bool = False) -> Outcome:
         world.begin()
         world.loop.run_until(plan.trading_us)
         process_steps = world.loop.steps_of_processes
-        open_ends = _come_to_rest(world)
+        open_ends = come_to_rest(world)
         wrong = (*broken(world), *open_ends)
         if world.trace is not None:
             world.trace.extend(f"tape {record.sequence} {record.data.decode()}" for record in world.tape.records)
@@ -71,7 +71,8 @@ def run_plan(plan: Plan, *, traced: bool = False) -> Outcome:
         world.close()
 
 
-def _come_to_rest(world: World) -> list[str]:
+def come_to_rest(world: World) -> list[str]:
+    """Go on until everything has come to rest; returns what has not by then."""
     open_ends: list[str] = []
     for number in range(1, _MOST_SLICES + 1):
         world.loop.run_until(world.plan.trading_us + number * _SLICE_US)

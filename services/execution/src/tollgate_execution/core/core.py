@@ -194,7 +194,7 @@ class ExecutionCore:
             reducible=self.reducible(approval),
             now_us=self.now_us,
             used_text=self.orders.is_used(digest, self.now_us),
-            used_id=order is not None or self.orders.is_used(approval.client_order_id, self.now_us),
+            used_id=order is not None or self._is_taken(approval.client_order_id),
             order=order,
             replaced=None if approval.replaces is None else self.orders.get(approval.replaces),
         )
@@ -209,6 +209,10 @@ class ExecutionCore:
         else:
             self.orders.use(approval.client_order_id, until_us)
             self.lifecycle.plan(writing, presented)
+
+    def _is_taken(self, client_order_id: str) -> bool:
+        # The venue's lists and streams count, too: some venues would take a second order of the same id.
+        return self.is_used(client_order_id) or self.strangers.knows(client_order_id)
 
     def _refuse(self, writing: Writing, decision: Decision, found: tuple[Problem, ...]) -> None:
         codes = tuple(dict.fromkeys(problem.code for problem in found))
