@@ -74,7 +74,7 @@ bench: install ## Measure the running platform and the cores; prints tables, wri
 
 simulate: install ## Run execution in a simulated world by seeds. SEEDS=1000000, or one run: SEED=7, SCENARIO=name, KILL=n
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(SCENARIO),--scenario $(SCENARIO)) \
-		$(if $(KILL),--kill $(KILL)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
+		$(if $(KILL),--kill $(KILL)) $(if $(STILL),--still $(STILL)) $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 forgeries: install ## Hand a million forged approvals to execution's core. ARGS="--count 5000 --seed 7"
 	@$(BIN)/python -m tests.security.forge $(ARGS)
@@ -82,8 +82,8 @@ forgeries: install ## Hand a million forged approvals to execution's core. ARGS=
 kills: install ## Kill -9 the platform's parts 300 times under traffic and compare; 25 minutes. ARGS="--kills 50 --seed 7"
 	@$(BIN)/python -m tests.chaos.kills $(ARGS)
 
-mutants: install ## Change the gates and the order state machine in some 2,000 ways: does a test notice each? Long
-	@for service in risk execution; do (cd services/$$service \
+mutants: install ## Change the gates and the order state machine in some 3,000 ways: does a test notice each? Long. SERVICES=risk
+	@for service in $(or $(SERVICES),risk execution); do (cd services/$$service \
 		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut run $(ARGS) \
 		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut results) || exit 1; done
 
@@ -93,4 +93,5 @@ contracts: install ## Write the JSON Schemas, the AsyncAPI and the OpenAPI docum
 
 clean: ## Remove what was built and measured; the data of a platform in .tollgate stays
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf services/*/mutants
 	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The whole platform as a test sees it: started by its own command, asked by its own doors, killed by its pids."""
 
 import asyncio
+import hmac
 import json
 import os
 import signal
@@ -263,6 +264,25 @@ async def ask_venue(platform: Platform) -> VenueView:
         await venue.close()
     balances = {balance.currency: balance.free + balance.locked for balance in account.balances}
     return VenueView({currency: amount for currency, amount in balances.items() if amount}, fills)
+
+
+def drill(platform: Platform, method: str, what: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Call the simulated exchange's control door, ``/sim/v1/<what>``, signed like the account's own calls."""
+    secrets = platform.state / "secrets" / "execution"
+    target, content = f"/sim/v1/{what}", b"" if body is None else json.dumps(body).encode()
+    timestamp = str(time.time_ns() // 1_000)
+    key = (secrets / "venue_api_secret").read_text().strip().encode()
+    signature = hmac.digest(key, f"{timestamp}\n{method}\n{target}\n".encode() + content, "sha256").hex()
+    headers = {
+        "x-api-key": (secrets / "venue_api_key").read_text().strip(),
+        "x-timestamp-us": timestamp,
+        "x-signature": signature,
+    }
+    url = f"{platform.url('simvenue')}{target}"
+    answer = httpx.request(method, url, content=content, headers=headers, timeout=10)
+    assert answer.status_code == httpx.codes.OK, answer.text
+    said: dict[str, Any] = answer.json()
+    return said
 
 
 def settle(platform: Platform) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.chaos.test_takeover import START_S, second_instance, stop_and_load, told
 from tests.conftest import BUSY, Platform, assert_everyone_agrees, settle
 from tollgate_contracts.codec import decode
-from tollgate_contracts.execution import ReportSource
+from tollgate_contracts.execution import Order, ReportSource
 from tollgate_contracts.reconciliation import Sync
 from tollgate_contracts.safety import SafeMode
 from tollgate_contracts.tenure import Tenure
@@ -90,10 +90,13 @@ def test_whoever_takes_over_execution_reads_the_venue_before_the_first_order_lea
 
 
 def after_the_loss_s(run: Run, lost_us: int) -> dict[str, float]:
-    """Return the seconds from the loss to the next tenure, to its first round, and to the first order after that."""
+    """Return the seconds from the loss to the next tenure, to its first round, and to the first entry after that."""
     tenure_us = next(us for us, each in told(run, Tenure) if each.writer == "execution" and us > lost_us)
     round_us = next(us for us, _ in told(run, Sync) if us > tenure_us)
-    order_us = next(us for us, report in reports_of_submits(run) if us > tenure_us)
+    # What makes a position smaller need not wait for the round.
+    exits = {order.client_order_id for _, order in told(run, Order) if order.reduce_only or order.protects}
+    entries = ((us, report) for us, report in reports_of_submits(run) if report.client_order_id not in exits)
+    order_us = next(us for us, _ in entries if us > tenure_us)
     return {
         "tenure": (tenure_us - lost_us) / 1e6,
         "round": (round_us - lost_us) / 1e6,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
@@ -96,14 +97,27 @@ async def unbalanced_entries(desk: Platform) -> list[object]:
 
 
 async def assert_no_approval_was_placed_twice(desk: Platform) -> None:
-    """Hold execution's journal against the venue: each order that the venue has is a row, and each approval has one."""
+    """Hold execution's journal against the venue.
+
+    Each order that the venue has traded is a row. Of each approval at most one order has traded, and its stops have
+    sold no more than it has bought.
+    """
     dsn = (desk.state / "secrets" / "execution" / "postgres_dsn").read_text().strip()
     connection = await asyncpg.connect(dsn)
     try:
-        rows = await connection.fetch("SELECT client_order_id, approval_hash FROM execution.journal")
+        rows = await connection.fetch("SELECT client_order_id, approval_hash, leg FROM execution.journal")
     finally:
         await connection.close()
-    at_venue = {fill.client_order_id for fill in (await ask_venue(desk)).fills}
-    assert at_venue <= {row["client_order_id"] for row in rows}
-    approvals = Counter(row["approval_hash"] for row in rows if row["client_order_id"] in at_venue)
-    assert [approval for approval, orders in approvals.items() if orders > 1] == []
+    traded: dict[str, Decimal] = {}
+    for fill in (await ask_venue(desk)).fills:
+        if fill.trade is not None:
+            traded[fill.client_order_id] = traded.get(fill.client_order_id, Decimal(0)) + fill.trade.quantity
+    assert traded.keys() <= {row["client_order_id"] for row in rows}
+    orders, sold, bought = Counter[str](), dict[str, Decimal](), dict[str, Decimal]()
+    for row in rows:
+        quantity = traded.get(row["client_order_id"], Decimal(0))
+        of_leg = bought if row["leg"] == "ORDER" else sold
+        of_leg[row["approval_hash"]] = of_leg.get(row["approval_hash"], Decimal(0)) + quantity
+        orders[row["approval_hash"]] += row["leg"] == "ORDER" and quantity > 0
+    assert [approval for approval, count in orders.items() if count > 1] == []
+    assert {approval: each for approval, each in sold.items() if each > bought.get(approval, 0)} == {}

@@ -40,7 +40,7 @@ _NEVER = (OrderState.PARTIALLY_FILLED, OrderState.REJECTED)
 # What no report does: approvals, the clock, and the proof of absence.
 _OURS = (
     "[*] --> PLANNED: approved",
-    "PLANNED --> SUBMITTING: at once, or once the replaced order is over",
+    "PLANNED --> SUBMITTING: at once, or once what it waits for is gone",
     "PLANNED --> CANCELLED: nothing left, or a cancel",
     "PLANNED --> EXPIRED: waited too long",
     "PLANNED --> REJECTED: no fresh quote",

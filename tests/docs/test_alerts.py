@@ -47,3 +47,11 @@ def test_an_alert_asks_for_what_is_measured_and_leads_to_the_runbook(rule: dict[
         assert set(re.findall(r"(\w+)\s*[=!]", labels)) <= KNOWN[name], rule["expr"]
     page, _, anchor = rule["annotations"]["runbook"].partition("#")
     assert (page, anchor in ANCHORS) == ("docs/runbook.md", True)
+
+
+def test_how_long_ago_something_was_is_asked_only_where_it_was():
+    """Every process offers every metric, at zero where the thing never happens: that is not fifty years ago."""
+    asked = [rule["expr"] for rule in RULES if "time() -" in rule["expr"]]
+    assert asked
+    for expression in asked:
+        assert re.fullmatch(r"time\(\) - \(tollgate_\w+ > 0\) > \d+", expression), expression

@@ -1,17 +1,13 @@
 """What the venue takes back, and money that moves without an order: venue, books and every service still agree."""
 
 import gzip
-import hmac
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import BUSY, Platform, assert_everyone_agrees, settle
+from tests.conftest import BUSY, Platform, assert_everyone_agrees, drill, settle
 from tollgate_contracts.strategy import Side
 
 pytestmark = pytest.mark.platform
@@ -24,8 +20,8 @@ def test_a_bust_a_deposit_and_a_fee_leave_everyone_in_agreement(platform: Callab
     desk = platform(BUSY | {"TOLLGATE_STRATEGY__PROTECTIVE_STOP_BPS": "300"})
     desk.start()
     desk.wait_until(lambda: desk.fills() >= FILLS, f"{FILLS} fills", 120)
-    _told(desk, "movements", {"type": "DEPOSIT", "currency": "USDT", "amount": "1234.5"})
-    _told(desk, "movements", {"type": "FEE", "currency": "USDT", "amount": "-3.25"})
+    drill(desk, "POST", "movements", {"type": "DEPOSIT", "currency": "USDT", "amount": "1234.5"})
+    drill(desk, "POST", "movements", {"type": "FEE", "currency": "USDT", "amount": "-3.25"})
     desk.wait_until(lambda: desk.fills() >= 2 * FILLS, f"{2 * FILLS} fills", 120)
     # Stops are taken back, so that the last sale is of an exit and nothing is under way when it is taken back.
     assert desk.engage(level="CANCEL").status_code == httpx.codes.OK
@@ -33,7 +29,7 @@ def test_a_bust_a_deposit_and_a_fee_leave_everyone_in_agreement(platform: Callab
     sold = next(fill for fill in reversed(assert_everyone_agrees(desk).fills) if fill.side is Side.SELL)
     assert sold.trade is not None
     before = desk.status("ledger")["entries"]
-    _told(desk, "busts", {"trade_id": sold.trade.trade_id})
+    drill(desk, "POST", "busts", {"trade_id": sold.trade.trade_id})
     desk.wait_until(lambda: desk.status("ledger")["entries"] > before, "the bust in the books", 60)
     view = assert_everyone_agrees(desk)
     assert [fill.busts for fill in view.fills if fill.busts] == [sold.trade.trade_id]
@@ -47,26 +43,3 @@ def test_a_bust_a_deposit_and_a_fee_leave_everyone_in_agreement(platform: Callab
     assert rested >= 1, "stops came to rest at the venue"
     replayed = desk.run("replay", str(run), timeout_s=300)
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
-
-
-def _told(desk: Platform, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Tell the simulated exchange's control door, signed like the account's own calls."""
-    secrets = desk.state / "secrets" / "execution"
-    target, content = f"/sim/v1/{what}", json.dumps(body).encode()
-    timestamp = str(time.time_ns() // 1_000)
-    text = f"{timestamp}\nPOST\n{target}\n".encode() + content
-    answer = httpx.post(
-        f"{desk.url('simvenue')}{target}",
-        content=content,
-        headers={
-            "x-api-key": (secrets / "venue_api_key").read_text().strip(),
-            "x-timestamp-us": timestamp,
-            "x-signature": hmac.digest(
-                (secrets / "venue_api_secret").read_text().strip().encode(), text, "sha256"
-            ).hex(),
-        },
-        timeout=10,
-    )
-    assert answer.status_code == httpx.codes.OK, answer.text
-    told: dict[str, Any] = answer.json()
-    return told

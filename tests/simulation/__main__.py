@@ -7,7 +7,7 @@ import time
 
 from tests.simulation.plan import Plan, draw
 from tests.simulation.run import run_plan
-from tests.simulation.scenarios import SCENARIOS, scenario
+from tests.simulation.scenarios import SCENARIOS, scenario, standing
 from tests.simulation.sweep import Sum, processes, sweep
 
 # The first failures tell enough; each is one command away.
@@ -17,7 +17,7 @@ _SHOWN_MAX = 20
 def main() -> int:
     """Return 0 when nothing was broken."""
     arguments = _parser().parse_args()
-    if arguments.seed is not None or arguments.scenario is not None:
+    if any(each is not None for each in (arguments.seed, arguments.scenario, arguments.still)):
         return _one(_plan(arguments))
     return _many(arguments.first, arguments.seeds, arguments.jobs)
 
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="run this one alone, and print what happened")
     parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="run this one alone, and print what happened")
     parser.add_argument("--kill", type=_steps, help="kill before these steps, such as 12,90, instead of those drawn")
+    parser.add_argument("--still", type=int, help="the story of two processes: the first stands still before this step")
     return parser
 
 
@@ -38,6 +39,8 @@ def _steps(text: str) -> tuple[int, ...]:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
+    if arguments.still is not None:
+        return standing(arguments.still)
     if arguments.scenario is not None:
         return scenario(arguments.scenario, arguments.kill or ())
     return draw(arguments.seed, arguments.kill)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tests.simulation.network import Link, Lost, Network
+from tollgate_contracts.execution import OrderState
 from tollgate_execution.core import Submit
 from tollgate_execution.core.placing import Leg
 from tollgate_execution.store import Fenced, JournalLost, JournalRow, Settlement, WriteAhead
@@ -171,6 +172,7 @@ def _whole(client_order_id: str, row: Row) -> JournalRow:
         client_order_id=client_order_id,
         decision_id=submit.decision_id,
         signed=submit.signed,
-        is_first=(submit.placing.leg, submit.placing.attempt) == (Leg.ORDER, 1),
-        is_ended=row.ended_us is not None,
+        leg=submit.placing.leg,
+        attempt=submit.placing.attempt,
+        ended_as=None if row.ended_us is None else OrderState(row.state),
     )

@@ -22,7 +22,7 @@ from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
 from tollgate_contracts.strategy import Action
 from tollgate_contracts.subjects import tape_subject
-from tollgate_execution.settings import ExecutionSettings, config_text
+from tollgate_execution.settings import ExecutionSettings, OnStop, config_text
 from tollgate_execution.verification import Verifier, key_id_of
 from tollgate_simvenue.core.units import units_text
 
@@ -78,7 +78,7 @@ _SAFE_MODE = {
 
 
 @cache
-def settings() -> ExecutionSettings:
+def settings(on_stop: OnStop = OnStop.LEAVE) -> ExecutionSettings:
     """Return execution's settings; their state directory is never written to."""
     return ExecutionSettings(
         nats_url="nats://nowhere",
@@ -91,6 +91,8 @@ def settings() -> ExecutionSettings:
             "calls": _CALLS,
             "safe_mode": _SAFE_MODE,
             "quote_age_ms_max": None,
+            "on_stop": on_stop,
+            "stop_ms_max": 600,
         },
     )
 

@@ -68,7 +68,8 @@ class Floor:
         self.rows: list[Fill | Bust] = []
         """The account's list of fills."""
         self.movements: list[Movement] = []
-        self.connection: Connection | None = None
+        self.connections: dict[int, Connection] = {}
+        """User streams by the number of their process."""
         self._loop = loop
         self._network = network
         self._on_status = on_status
@@ -96,8 +97,9 @@ class Floor:
     def _act(self, action: SetStatus | CloseStreams) -> None:
         if isinstance(action, SetStatus):
             self.tell(self.exchange.set_status(action.symbol, action.status, self.now_us()))
-        elif self.connection is not None:
-            self.connection.lose()
+        else:
+            for connection in self.connections.values():
+                connection.lose()
 
     def verdict(self, kind: CallKind, symbol: str | None) -> Verdict | None:
         """Return what is to be done with a call, or null for what it asks."""
@@ -220,8 +222,8 @@ class Floor:
                     self.movements.append(movement)
                 case InstrumentChanged(instrument):
                     self._on_status(instrument.symbol, instrument.status.value)
-            if frame is not None and self.connection is not None:
-                self._send(self.connection, event, frame, late_us)
+            for connection in self.connections.values() if frame is not None else ():
+                self._send(connection, event, frame, late_us)
 
     def _send(self, connection: "Connection", event: Event, frame: Evidence, late_us: int) -> None:
         if self.faults is None:

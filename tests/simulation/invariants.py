@@ -8,9 +8,10 @@ from decimal import Decimal
 from tests.simulation import desk
 from tests.simulation.world import World
 from tollgate_contracts.codec import decode, encode
-from tollgate_contracts.execution import TERMINAL_STATES, Bust, Fill, OrderState
+from tollgate_contracts.execution import TERMINAL_STATES, Bust, Fill, OrderState, Report
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.core.placing import attempt_id
+from tollgate_execution.core.record import OrderRecord
 from tollgate_simvenue.core import model as venue
 from tollgate_simvenue.core.model import OrderStatus
 from tollgate_simvenue.core.plan import CancelAnswer, FaultType
@@ -63,17 +64,27 @@ def _order(world: World, core: ExecutionCore, client_order_id: str) -> Iterator[
         yield f"{client_order_id} is {record.state.value} and unsettled"
     elif newest is None and record.state not in TERMINAL_STATES:
         yield f"{client_order_id} is {record.state.value} and the venue never had it"
-    elif newest is not None and record.state not in _AGREES[newest.status] and not _was_lied_to(world, record.state):
+    elif newest is not None and record.state not in _AGREES[newest.status] and not _may_differ(world, record, newest):
         yield f"{client_order_id} is {record.state.value}, at the venue {newest.status.value}"
     filled = Decimal(units_text(sum(order.cumulative_quantity for order in orders)))
     if record.booked != filled:
         yield f"{client_order_id} has booked {record.booked}, the venue {filled}"
 
 
-def _was_lied_to(world: World, state: OrderState) -> bool:
+def _may_differ(world: World, record: OrderRecord, order: venue.Order) -> bool:
+    # An operator's word stands, and what the venue still had open is cancelled.
+    if order.status is not OrderStatus.OPEN and record.is_over and _was_resolved(world, record):
+        return True
     # A venue that has called an order cancelled and then fills it does not bring it back to life.
     lies = any(rule.cancel_answer is CancelAnswer.DONE for rule in world.plan.faults.rules)
-    return lies and state is OrderState.CANCELLED
+    return lies and record.state is OrderState.CANCELLED
+
+
+def _was_resolved(world: World, record: OrderRecord) -> bool:
+    if not world.plan.words:
+        return False
+    spoken = (decode(each.data) for each in world.tape.records if b'"source":"OPERATOR"' in each.data)
+    return any(isinstance(each, Report) and each.client_order_id == record.placing.venue_id for each in spoken)
 
 
 def _open_rows(world: World) -> Iterator[str]:

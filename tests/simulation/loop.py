@@ -56,6 +56,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[int, int, asyncio.Handle]] = []
         self._numbers = 0
         self._dead: set[int] = set()
+        self._paused: dict[int, list[asyncio.Handle]] = {}
         self._tasks: list[asyncio.Task[Any]] = []
         self._world = contextvars.Context()
         self._closed = False
@@ -137,6 +138,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """Drop a process: none of its callbacks runs again."""
         self._dead.add(number)
 
+    def pause(self, number: int) -> None:
+        """Let a process stand still, as its machine may: what it would have run waits."""
+        self._paused.setdefault(number, [])
+
+    def resume(self, number: int) -> None:
+        """Let a process go on where it stood."""
+        self._ready.extend(self._paused.pop(number, ()))
+
     def run_until(self, until_us: int) -> None:
         """Run everything that happens before the virtual time ``until_us``, and be there."""
         asyncio._set_running_loop(self)
@@ -172,10 +181,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if number:
             if number in self._dead:
                 return
+            if self._waits(number, handle):
+                return
             self.steps_of_processes += 1
             if self.before_step is not None and self.before_step(self.steps_of_processes, number):
                 return
+            if self._waits(number, handle):
+                return
         handle._run()
+
+    def _waits(self, number: int, handle: asyncio.Handle) -> bool:
+        if number in self._paused:
+            self._paused[number].append(handle)
+            return True
+        return False
 
     def close(self) -> None:
         """Close what is left of every task, without letting it run anything outside."""

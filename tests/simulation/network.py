@@ -40,15 +40,15 @@ class Network:
     def __init__(self, loop: SimulatedLoop, chance: Random) -> None:
         self._loop = loop
         self._chance = chance
-        self.alive = 0
-        """The number of the process that runs now; 0 while none does."""
+        self.alive: dict[int, None] = {}
+        """The numbers of the processes that run now, or stand still and may run again."""
         self.is_calm = False
         """Whether faults have stopped: delays go on."""
 
     def check_alive(self) -> None:
-        """Raise when the caller is not the process that runs."""
-        if PROCESS.get() != self.alive:
-            raise DeadProcessCalls(f"process {PROCESS.get()} calls while {self.alive} runs")
+        """Raise when the caller is no process that runs."""
+        if PROCESS.get() not in self.alive:
+            raise DeadProcessCalls(f"process {PROCESS.get()} calls while {[*self.alive]} run")
 
     def happens(self, in_a_thousand: int) -> bool:
         """Draw."""

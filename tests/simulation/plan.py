@@ -9,6 +9,7 @@ from tests.simulation.network import Link
 from tests.simulation.venue import VISIBILITY_US
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.strategy import Side
+from tollgate_execution.settings import OnStop
 from tollgate_simvenue.core.flavours import VenueLike
 from tollgate_simvenue.core.market import HouseTook, MarketEvent, TopSet
 from tollgate_simvenue.core.plan import (
@@ -73,6 +74,17 @@ class Plan:
     switch: Switch | None = None
     stops: tuple[int, ...] = ()
     """Times at which the process is told to stop, as for a new version."""
+    pauses: tuple[tuple[int, int], ...] = ()
+    """When the active process stands still, and for how long; another one is started beside it."""
+    still: tuple[int, int] | None = None
+    """Before which step of processes the process stands still, as in ``pauses``, and for how long."""
+    on_stop: OnStop = OnStop.LEAVE
+    words: tuple[int, ...] = ()
+    """Times at which an operator ends what the venue was asked about in vain."""
+    door: tuple[int, int] | None = None
+    """When the kill door is shut, and when it is opened again."""
+    held: int = 100
+    """What the account holds of the base currency at the start, in whole units."""
     busts: tuple[int, ...] = ()
     """Times at which the venue takes its newest trade back."""
     deposits: tuple[int, ...] = ()
@@ -84,6 +96,11 @@ class Plan:
     trading_us: int = TRADING_US
     name: str = ""
     """What ``make simulate`` is to be told to run this again."""
+
+    @property
+    def may_be_two(self) -> bool:
+        """Say whether a second process is ever started beside the first."""
+        return bool(self.pauses) or self.still is not None
 
 
 def draw(seed: int, kills: tuple[int, ...] | None = None) -> Plan:
@@ -103,7 +120,12 @@ def draw(seed: int, kills: tuple[int, ...] | None = None) -> Plan:
         at_us = _time(chance)
         level = chance.choice(("HALT", "CANCEL", "FLATTEN"))
         switch = Switch(at_us, at_us + chance.randrange(100_000, 800_000), level)
+        if level == "FLATTEN":
+            requests = tuple(sorted((*requests, *_closing(chance, switch)), key=lambda each: each.at_us))
     stops = (_time(chance),) if chance.random() < 0.1 else ()
+    words = tuple(_time(chance) for _ in range(chance.choice((0, 0, 3))))
+    shut_us = _time(chance)
+    door = (shut_us, shut_us + chance.randrange(100_000, 800_000)) if chance.random() < 0.08 else None
     drawn = tuple(sorted(_kill(chance) for _ in range(chance.choice((0, 1, 1, 1, 2, 3)))))
     return Plan(
         seed=seed,
@@ -117,6 +139,11 @@ def draw(seed: int, kills: tuple[int, ...] | None = None) -> Plan:
         permit_gaps=gaps,
         switch=switch,
         stops=stops,
+        pauses=((_time(chance), chance.randrange(50_000, 1_800_000)),) if chance.random() < 0.06 else (),
+        on_stop=chance.choice(tuple(OnStop)),
+        words=words,
+        door=door,
+        held=chance.choice((100, 100, 2, 0)),
         busts=busts,
         deposits=deposits,
         kills=drawn if kills is None else kills,
@@ -170,6 +197,18 @@ def _requests(chance: Random) -> tuple[Request, ...]:
             # Risk says the same again: another decision with the same signed text.
             requests.append(Request(at_us + chance.randrange(1, 300_000), number, "AGAIN", 0, {}))
     return tuple(sorted(requests, key=lambda each: each.at_us))
+
+
+def _closing(chance: Random, switch: Switch) -> tuple[Request, ...]:
+    """Draw orders by which risk closes positions while the switch is engaged."""
+    fields = {"scope": "FLATTEN", "side": "SELL", "reduce_only": True, "time_in_force": "IOC"}
+    orders = []
+    for number in range(6, 6 + chance.randrange(3)):
+        quantity, price = chance.randrange(1, 40) * UNITS // 10, PRICE - chance.randrange(100) * TICK
+        at_us = switch.at_us + chance.randrange(1, 300_000)
+        terms = {"quantity": units_text(quantity), "limit_price": units_text(price)}
+        orders.append(Request(at_us, number, "CLOSE", _life(chance), {**fields, **terms}))
+    return tuple(orders)
 
 
 def _life(chance: Random) -> int:
@@ -247,6 +286,7 @@ _RULES: tuple[Callable[[Random], Rule], ...] = (
     lambda chance: Rule(
         FaultType.SERVER_ERROR, per_million=_often(chance), calls=_calls(chance), accepts=chance.choice(tuple(Accepts))
     ),
+    lambda _chance: Rule(FaultType.ACCEPT_THEN_TIMEOUT, calls=(CallKind.QUERY, CallKind.ORDERS)),
     lambda chance: Rule(FaultType.LATE_VISIBILITY, late_us=chance.randrange(1, VISIBILITY_US)),
     lambda chance: Rule(
         FaultType.CANCEL_THEN_FILL,

@@ -66,6 +66,23 @@ SCENARIOS: dict[str, Plan] = {
 }
 
 
+# Long enough for another to take over, to hear that the venue has no such order, and to send it once more.
+STILL_US = 2_600_000
+STANDING = _plan(
+    Request(100_000, 1, "SUBMIT", 4_500_000, {"side": "BUY", "quantity": "2", "limit_price": units_text(PRICE - TICK)}),
+    trading_us=4_000_000,
+    # Of what waits for a process that goes on, anything may be first: its next permit, too.
+    seed=2,
+    shuffled=True,
+)
+"""A story whose process stands still before any one of its steps, and goes on when another has long taken over."""
+
+
+def standing(step: int) -> Plan:
+    """Return that story, with the step before which the process stands still."""
+    return replace(STANDING, still=(step, STILL_US), name=f"STILL={step}")
+
+
 def scenario(name: str, kills: tuple[int, ...] = ()) -> Plan:
     """Return a story, killed before the given steps."""
     suffix = f" KILL={','.join(map(str, kills))}" if kills else ""

@@ -9,12 +9,14 @@ from multiprocessing import get_context
 
 from tests.simulation.plan import draw
 from tests.simulation.run import Outcome, run_plan
-from tests.simulation.scenarios import scenario
+from tests.simulation.scenarios import scenario, standing
 
 # A chunk takes a few seconds: long enough to be worth a process's while, short enough for a line of progress.
 CHUNK = 250
 # What a run leaves behind is in cycles; to look for them after every step costs a fifth of the time.
 _COLLECT_EVERY = 25
+# By then the order of that story is sent and answered; what comes after is the clock.
+STEPS_UNTIL_STANDING = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,11 @@ def run_kills(name: str, first: int, kills: int) -> Sum:
     return total_of(sum_of(run_plan(scenario(name, (step,)))) for step in range(first, first + kills))
 
 
+def run_stills(first: int, stills: int) -> Sum:
+    """Run the story in which a process stands still, once for each of these steps."""
+    return total_of(sum_of(run_plan(standing(step))) for step in range(first, first + stills))
+
+
 def processes(jobs: int) -> ProcessPoolExecutor:
     """Return so many processes, each begun afresh."""
     return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
@@ -98,6 +105,12 @@ def sweep_kills(pool: ProcessPoolExecutor, name: str) -> Iterator[Sum]:
     """Yield sums of the kills of a scenario, all of them, as they are done."""
     steps = run_plan(scenario(name)).process_steps
     begun = [pool.submit(run_kills, name, *chunk) for chunk in chunks(1, steps, CHUNK // 5)]
+    yield from (done.result() for done in as_completed(begun))
+
+
+def sweep_stills(pool: ProcessPoolExecutor) -> Iterator[Sum]:
+    """Yield sums of the story in which a process stands still, once for each step until its order is at rest."""
+    begun = [pool.submit(run_stills, *chunk) for chunk in chunks(1, STEPS_UNTIL_STANDING, CHUNK // 10)]
     yield from (done.result() for done in as_completed(begun))
 
 

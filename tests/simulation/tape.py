@@ -19,7 +19,8 @@ class BrokersTape(MemoryTape):
     def __init__(self, now_us: Callable[[], int]) -> None:
         super().__init__()
         self._now_us = now_us
-        self.followers: list[Callable[[], None]] = []
+        self.followers: dict[int, Callable[[], None]] = {}
+        """By the number of its process, who is told of new records."""
 
     @property
     def records(self) -> list[Record]:
@@ -31,7 +32,7 @@ class BrokersTape(MemoryTape):
     ) -> None:
         """Put a record at the end and tell who follows."""
         super().insert(subject, data, message_id, headers, self._now_us())
-        for tell in self.followers:
+        for tell in self.followers.values():
             tell()
 
     def put(self, subject: str, data: bytes, message_id: str, expected_last: int) -> int:
@@ -47,14 +48,14 @@ class BrokersTape(MemoryTape):
 class Tape:
     """One process's connection to the broker: what ``NatsTape`` promises, and fails as it fails."""
 
-    def __init__(self, loop: SimulatedLoop, network: Network, broker: BrokersTape, link: Link) -> None:
+    def __init__(self, loop: SimulatedLoop, network: Network, broker: BrokersTape, link: Link, number: int) -> None:
         self._loop = loop
         self._network = network
         self._broker = broker
         self._link = link
         self._grown: asyncio.Event = asyncio.Event()
         self.appends_under_way = 0
-        broker.followers = [lambda: loop.after(network.delay_us(link), self._grown.set)]
+        broker.followers[number] = lambda: loop.after(network.delay_us(link), self._grown.set)
 
     @property
     def tip(self) -> int:

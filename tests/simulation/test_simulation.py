@@ -14,13 +14,15 @@ import pytest
 from tests.simulation.database import Database, Row
 from tests.simulation.plan import Plan, draw
 from tests.simulation.run import run_plan
-from tests.simulation.scenarios import SCENARIOS, scenario
-from tests.simulation.sweep import Sum, processes, sweep, sweep_kills, total_of
+from tests.simulation.scenarios import SCENARIOS, scenario, standing
+from tests.simulation.sweep import STEPS_UNTIL_STANDING, Sum, processes, sweep, sweep_kills, sweep_stills, total_of
+from tollgate_chassis.standby import Standby
 from tollgate_contracts.approval import Permit
 from tollgate_contracts.execution import Report
 from tollgate_execution.core import Submit
 from tollgate_execution.last_look import LastLook
 from tollgate_execution.permits import PermitHolder
+from tollgate_execution.saying import Saying
 from tollgate_execution.sender import Sender
 from tollgate_execution.store import WriteAhead
 
@@ -62,6 +64,17 @@ def test_a_kill_before_any_step_loses_or_doubles_nothing(name: str, pool: Proces
     total = total_of(sweep_kills(pool, name))
     assert not total.failed, told(total)
     assert total.seeds == total.kills == whole.process_steps
+
+
+def test_a_process_that_stands_still_before_any_step_and_goes_on_when_another_is_active_does_no_harm(
+    pool: ProcessPoolExecutor,
+) -> None:
+    """The other takes over, and the first one finds that out before it sends or says anything more."""
+    total = total_of(sweep_stills(pool))
+    assert not total.failed, told(total)
+    assert total.seeds == STEPS_UNTIL_STANDING
+    assert total.restarts > STEPS_UNTIL_STANDING
+    assert total.submits <= total.seeds
 
 
 DIGEST = """
@@ -110,6 +123,8 @@ def uses_a_row_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Database, "prepare", prepare)
     monkeypatch.setattr(Database, "which_are_there", which_are_there)
+    # What a round has found at the venue is not sent again either.
+    monkeypatch.setattr(Sender, "_is_shown", lambda self, client_order_id: False)
 
 
 def keeps_an_old_permit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,10 +139,10 @@ def never_looks_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def report(self: Sender, report: Report) -> None:
+    async def say(self: Saying, report: Report) -> None:
         """Let the venue's word fall."""
 
-    monkeypatch.setattr(Sender, "_report", report)
+    monkeypatch.setattr(Saying, "say", say)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +151,7 @@ def hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         (forgets_the_row, "leaves before its row"),
         (uses_a_row_twice, "is at the venue already"),
         (keeps_an_old_permit, "without a permit"),
-        (never_looks_again, "after its approval expired"),
+        (never_looks_again, "without a permit"),
         (hears_nothing, "unsettled"),
     ],
 )
@@ -146,6 +161,13 @@ def test_the_simulation_finds_what_it_is_there_to_find(
     """Each safeguard is taken away in turn, and within some hundred runs something is seen to be wrong."""
     sabotage(monkeypatch)
     assert any(found in line for seed in range(400) for line in run_plan(draw(seed)).wrong)
+
+
+def test_an_order_that_leaves_in_another_s_place_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that trusts itself after it stood still, with a committed row in its hand, would send."""
+    monkeypatch.setattr(Standby, "vouches", lambda self, monotonic_us: True)
+    runs = (run_plan(standing(step)) for step in range(1, STEPS_UNTIL_STANDING))
+    assert any("in whose place another is active" in line for outcome in runs for line in outcome.wrong)
 
 
 def test_a_process_that_is_killed_does_nothing_any_more() -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from tests.simulation.floor import RECEIVE_WINDOW_US, Connection, Floor
-from tests.simulation.loop import SimulatedLoop
+from tests.simulation.loop import PROCESS, SimulatedLoop
 from tests.simulation.network import Link, Lost, Network
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
@@ -79,7 +79,6 @@ class Venue:
         self._before_sending = before_sending
         self._manners = floor.exchange.manners
         self._scanner = Scanner(self)
-        floor.connection = None
 
     @property
     def capabilities(self) -> Capabilities:
@@ -260,13 +259,14 @@ class Venue:
 
     async def user_stream(self, listening: asyncio.Event | None = None) -> AsyncIterator[Evidence]:
         """Yield frames from one connection until it is lost."""
+        number = PROCESS.get()
 
         def act() -> Connection:
             refused = None if self._floor.faults is None else self._floor.faults.refuses_streams(self._floor.now_us())
             if refused is not None:
                 raise _failed(refused.refused)
-            self._floor.connection = Connection(self._loop, self._network)
-            return self._floor.connection
+            connection = self._floor.connections[number] = Connection(self._loop, self._network)
+            return connection
 
         try:
             connection = await self._network.call(self._link, act)

@@ -2,36 +2,27 @@
 
 import asyncio
 import contextvars
-import json
 import traceback
-from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
 from tests.simulation import desk
-from tests.simulation.database import Database, Journal
-from tests.simulation.desk import DESK, RUN_ID, START_US
+from tests.simulation.database import Database
+from tests.simulation.desk import START_US
 from tests.simulation.floor import Floor
-from tests.simulation.loop import SimulatedLoop
-from tests.simulation.network import Link, Network
+from tests.simulation.loop import PROCESS, SimulatedLoop
+from tests.simulation.network import Network
 from tests.simulation.plan import Plan, Request, Switch
-from tests.simulation.tape import BrokersTape, Tape
-from tests.simulation.venue import Venue
-from tollgate_chassis.clock import Clock
+from tests.simulation.presence import Line
+from tests.simulation.process import Process
+from tests.simulation.tape import BrokersTape
 from tollgate_chassis.exits import Exit, ProcessEnd
-from tollgate_chassis.operator_trail import OperatorTrail
-from tollgate_chassis.runner import Identity, Runner
-from tollgate_chassis.service import _first_to_end
-from tollgate_chassis.snapshots import Snapshot
-from tollgate_chassis.telemetry.tracing import Tracing
-from tollgate_contracts.approval import Approval, SignedText
+from tollgate_contracts.approval import Approval, Scope, SignedText
+from tollgate_contracts.execution import ReportStatus
 from tollgate_contracts.marketdata import InstrumentStatus
+from tollgate_contracts.risk import KillLevel
 from tollgate_contracts.strategy import Side
-from tollgate_execution.core import ExecutionCore
-from tollgate_execution.core.placing import Leg
-from tollgate_execution.kill_door import KillDoor
-from tollgate_execution.permits import PermitHolder
-from tollgate_execution.shell import ExecutionShell
+from tollgate_execution.core.placing import Leg, Placing
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
 from tollgate_simvenue.core.flavours import MANNERS
@@ -43,9 +34,9 @@ from tollgate_venues.adapter import VenueOrder
 _PERMIT_EVERY_US = 250_000
 _CLOCK_EVERY_US = 100_000
 _QUIET_CLOCK_EVERY_US = 250_000
-_DISK = Link(delay_us_max=2_000, timeout_us=60_000_000)
 CASH = 100_000
-HELD = 100
+# What an operator may say of an order that the venue says nothing of.
+_WORDS = (ReportStatus.CANCELLED, ReportStatus.REJECTED, ReportStatus.EXPIRED)
 
 
 class World:
@@ -69,15 +60,26 @@ class World:
         self.kill_epoch = 0
         self.kill_engaged_at: int | None = None
         """Sequence at which the switch was engaged; none while it is not."""
-        self.process: Process | None = None
+        self.kill_level = KillLevel.HALT
+        self.door: str | None = None
+        """What the kill door's file holds."""
+        self.live: dict[int, Process] = {}
+        """Every process that runs or stands still, by its number."""
         self.processes = 0
         self.kills = 0
-        self.snapshot: str | None = None
-        self.high_water = 0
+        self.line = Line(self)
+        self.snapshots: dict[int, str] = {}
+        self.high_water: dict[int, int] = {}
+        """By host, as the snapshots."""
         self._kills = list(plan.kills)
         self._permits = 0
         self._quotes = 0
-        self.loop.before_step = self._before_step if self._kills else None
+        self.loop.before_step = self._before_step if self._kills or plan.still else None
+
+    @property
+    def process(self) -> Process | None:
+        """The one that is active, or the newest while none is."""
+        return max(self.live.values(), key=lambda each: (each.is_live, each.runner.tenure, each.number), default=None)
 
     def wall_us(self) -> int:
         """Return the time of day, the same for everyone."""
@@ -110,10 +112,18 @@ class World:
             self.loop.after(at_us, self.floor.deposit, "USDT", UNITS * ATOMS_PER_UNIT)
         for at_us in self.plan.stops:
             self.loop.after(at_us, self._stop_process)
+        for at_us, for_us in self.plan.pauses:
+            self.loop.after(at_us, self._pause_process, for_us)
+        for at_us in self.plan.words:
+            self.loop.after(at_us, self._hear_operator)
+        if self.plan.door is not None:
+            shut_us, open_us = self.plan.door
+            self.loop.after(shut_us, self._shut_door)
+            self.loop.after(open_us, self._open_door)
         self.loop.after(self.plan.trading_us, self._calm)
         self._tick(1)
         self._permit()
-        self._start_process()
+        self._start_process(0)
 
     def _say_status(self, symbol: str, status: str) -> None:
         self._instruments += 1
@@ -139,12 +149,15 @@ class World:
         now_us = self.loop.now_us
         if any(begins_us <= now_us < begins_us + life_us for begins_us, life_us in self.plan.permit_gaps):
             return
+        scope = Scope.TRADE
         if self.kill_engaged_at is not None:
-            return
+            if self.kill_level is not KillLevel.FLATTEN:
+                return
+            scope = Scope.FLATTEN
         self._permits += 1
-        body = desk.signed_permit(self._permits, self.wall_us(), self.kill_epoch)
-        if self.process is not None:
-            self.loop.after(self.network.delay_us(self.plan.tape), self.process.broker.deliver, body)
+        body = desk.signed_permit(self._permits, self.wall_us(), self.kill_epoch, scope.value)
+        for process in self.live.values():
+            self.loop.after(self.network.delay_us(self.plan.tape), process.broker.deliver, body)
 
     def _move_market(self, move: MarketEvent) -> None:
         self.floor.move(lambda exchange, now_us: exchange.apply(desk.SYMBOL, move, now_us))
@@ -159,13 +172,15 @@ class World:
         client_order_id = desk.order_id(number)
         cause = self.tape.tip
         fields = request.fields
+        if request.action == "CLOSE" and self.kill_engaged_at is None:
+            return
         if request.action == "AGAIN":
             approval, signed = self.approvals[client_order_id]
         else:
             if request.action == "CANCEL":
                 fields = {**self._request_of(number).fields}
             approval, signed = desk.approve(
-                action=request.action,
+                action="CANCEL" if request.action == "CANCEL" else "SUBMIT",
                 client_order_id=client_order_id,
                 intent_id=f"strategy:{cause}:0",
                 issued_us=now_us,
@@ -173,7 +188,7 @@ class World:
                 kill_epoch=self.kill_epoch,
                 **_as_approved(fields, now_us, is_new=request.action == "SUBMIT"),
             )
-        if request.action == "SUBMIT":
+        if request.action in {"SUBMIT", "CLOSE"}:
             self.approvals[client_order_id] = (approval, signed)
         self.say(f"risk approves {request.action} {number}: {fields}")
         self._write(desk.decision(approval, signed, cause, now_us))
@@ -183,53 +198,91 @@ class World:
 
     def _switch(self, switch: Switch, engaged: bool) -> None:
         self.kill_epoch += engaged
+        self.kill_level = KillLevel(switch.level)
         self.say(f"kill switch {switch.level} {'engaged' if engaged else 'released'}")
         self._write(desk.kill_switch(self.kill_epoch, self.wall_us(), engaged=engaged, level=switch.level))
         self.kill_engaged_at = self.tape.tip if engaged else None
 
     # What processes do.
 
-    def _start_process(self) -> None:
+    def _start_process(self, host: int) -> None:
+        if any(process.host == host for process in self.live.values()):
+            return
         self.processes += 1
-        self.network.alive = self.processes
-        self.say(f"process {self.processes} starts")
-        process = self.process = Process(self, self.processes)
-        process.task = self.loop.start_process(self.processes, process.live())
-        process.task.add_done_callback(self._ended, context=contextvars.Context())
+        number = self.processes
+        self.network.alive[number] = None
+        self.say(f"process {number} starts on host {host}")
+        process = self.live[number] = Process(self, number, host)
+        process.task = self.loop.start_process(number, process.live())
+        process.task.add_done_callback(lambda task: self._ended(process, task), context=contextvars.Context())
+
+    def _pause_process(self, for_us: int) -> None:
+        """Let the active process stand still for a while, and another be started beside it."""
+        process = self.process
+        if process is not None and process.is_live:
+            self._pause(process, for_us)
+
+    def _pause(self, process: Process, for_us: int) -> None:
+        self.say(f"process {process.number} stands still")
+        self.loop.pause(process.number)
+        self.loop.after(for_us, self._resume_process, process.number)
+        self.loop.after(self.plan.restart_us, self._start_process, 1 - process.host)
+
+    def _resume_process(self, number: int) -> None:
+        self.say(f"process {number} goes on")
+        self.loop.resume(number)
 
     def _stop_process(self) -> None:
         if self.process is not None:
             self.say(f"process {self.process.number} is told to stop")
-            self.process.runner.stop()
+            self.process.stop()
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _hear_operator(self) -> None:
+        if self.process is not None:
+            self.process.hear_operator(self.chance.choice(_WORDS))
+
+    def _shut_door(self) -> None:
+        if self.process is not None:
+            self.say("the kill door is shut")
+            self.process.door.shut("ann", "drill", self.wall_us())
+
+    def _open_door(self) -> None:
+        self.say("the kill door is opened")
+        self.door = None
+        if self.process is not None:
+            self.process.door.open("ann", "drill")
+
+    def _ended(self, process: Process, task: "asyncio.Task[None]") -> None:
+        if process.number not in self.live:
+            return
         error = None if task.cancelled() else task.exception()
-        self.say(f"process {self.processes} ended: {error!r}")
+        self.say(f"process {process.number} ended: {error!r}")
         if error is not None and not (isinstance(error, ProcessEnd) and error.code is Exit.RESTART):
-            self.violate(f"process {self.processes} ended by {type(error).__name__}: {error}")
+            self.violate(f"process {process.number} ended by {type(error).__name__}: {error}")
             self.say("".join(traceback.format_exception(error)))
-        self._gone()
+        self._gone(process)
 
     def _before_step(self, number: int, process: int) -> bool:
+        if self.plan.still is not None and number == self.plan.still[0]:
+            self._pause(self.live[process], self.plan.still[1])
         if not self._kills or number < self._kills[0]:
             return False
         self._kills.pop(0)
-        if self.process is None or self.process.number != process:
+        if process not in self.live:
             return False
         self.say(f"kill -9 of process {process} before step {number}")
         self.kills += 1
-        self.loop.kill(process)
-        self._gone()
+        self._gone(self.live[process])
         return True
 
-    def _gone(self) -> None:
-        if self.process is not None:
-            self.loop.kill(self.process.number)
-        self.network.alive = 0
-        self.process = None
-        self.floor.connection = None
-        self.tape.followers = []
-        self.loop.after(self.plan.restart_us, self._start_process)
+    def _gone(self, process: Process) -> None:
+        number = process.number
+        self.loop.kill(number)
+        del self.live[number], self.network.alive[number]
+        self.line.drop(number)
+        self.tape.followers.pop(number, None)
+        self.floor.connections.pop(number, None)
+        self.loop.after(self.plan.restart_us, self._start_process, process.host)
 
     def before_sending(self, order: VenueOrder) -> None:
         """Hold an order whose first byte leaves now against everything that must be so."""
@@ -247,18 +300,25 @@ class World:
             same = (its.submit.approval_hash, its.submit.placing.leg) == (row.submit.approval_hash, leg)
             if same and other != client_order_id and self.is_live(other):
                 self.violate(f"{client_order_id} is sent while {other} of the same approval is live")
-        if leg is Leg.ORDER:
-            # A stop follows a fill, whenever that comes, and makes the position smaller.
-            self._check_leave(approval, client_order_id, now_us)
+        self._check_leave(approval, row.submit.placing, now_us)
         self._check_size(approval, order, leg)
 
-    def _check_leave(self, approval: Approval, client_order_id: str, now_us: int) -> None:
-        if approval.expires_us <= now_us:
-            self.violate(f"{client_order_id} is sent {now_us - approval.expires_us} us after its approval expired")
-        process = self.process
-        if process is None or not process.broker.permits(approval.kill_epoch, now_us):
+    def _check_leave(self, approval: Approval, placing: Placing, now_us: int) -> None:
+        client_order_id, process = placing.venue_id, self.live.get(PROCESS.get())
+        # A stop was approved for as long as what it protects is held; its own time is that of its placing.
+        until_us = min(approval.expires_us, placing.until_us) if placing.leg is Leg.ORDER else placing.until_us
+        if until_us <= now_us:
+            self.violate(f"{client_order_id} is sent {now_us - until_us} us after its approval expired")
+        if process is None or not process.broker.permits(approval, now_us):
             self.violate(f"{client_order_id} is sent without a permit")
-        if process is not None and self.kill_engaged_at and process.runner.position >= self.kill_engaged_at:
+        if process is None:
+            return
+        if any(each.runner.tenure > process.runner.tenure for each in self.live.values()):
+            self.violate(f"{client_order_id} is sent by a process in whose place another is active")
+        if process.door.is_shut:
+            self.violate(f"{client_order_id} is sent though the kill door is shut")
+        closes = approval.scope is Scope.FLATTEN and self.kill_level is KillLevel.FLATTEN
+        if self.kill_engaged_at and process.runner.position >= self.kill_engaged_at and not closes:
             self.violate(f"{client_order_id} is sent under the kill switch")
 
     def _check_size(self, approval: Approval, order: VenueOrder, leg: Leg) -> None:
@@ -276,149 +336,6 @@ class World:
     def close(self) -> None:
         """Let go of every task."""
         self.loop.close()
-
-
-class Process:
-    """One process of execution: the real core, shell and runner, from start to kill."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.world = world
-        self.number = number
-        self.task: asyncio.Task[None] | None = None
-        clock = Clock(world.wall_us, lambda: world.loop.now_us, asyncio.sleep, _chance(number).random)
-        settings = desk.settings()
-        verifier = desk.RememberedVerifier
-        self.core = ExecutionCore(verifier.approval)
-        self.broker = Broker(world)
-        self.tape = Tape(world.loop, world.network, world.tape, world.plan.tape)
-        trail = OperatorTrail("execution", DESK, RUN_ID, settings.state_dir)
-        self.shell = ExecutionShell(
-            settings,
-            self.core,
-            desk.configuration(),
-            self._connect_journal,
-            Venue(world.loop, world.network, world.floor, world.plan.venue, world.before_sending),
-            PermitHolder(DESK, verifier.permit),
-            KillDoor(settings.state_dir),
-            self.broker,
-            trail,
-            clock,
-        )
-        self.runner = Runner(
-            Identity("execution", DESK, RUN_ID),
-            self.core,
-            self.shell,
-            self.tape,
-            Snapshots(world),
-            Mark(world),
-            Tracing("execution", RUN_ID, None),
-            snapshot_every=world.plan.snapshot_every,
-            clock=clock,
-        )
-
-    async def _connect_journal(self) -> Journal:
-        world = self.world
-        return Journal(world.network, world.database, world.plan.database, world.wall_us)
-
-    async def live(self) -> None:
-        """Live as the chassis has a service live."""
-        try:
-            await self.shell.start(self.runner)
-            await _first_to_end(self.runner.run(), *self.shell.background())
-        finally:
-            await self.shell.stop()
-
-
-class Broker:
-    """One process's connection to the broker, as far as permits are concerned."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._handler: Callable[[bytes], Awaitable[None]] | None = None
-        self._context: contextvars.Context | None = None
-        self._held: dict[str, Any] = {}
-        self._received_us = 0
-
-    def subscriber(self, _subject: str, **_options: Any) -> Callable[[Callable[[bytes], Awaitable[None]]], None]:
-        """Take what permits are handed to."""
-        return self._subscribe
-
-    def _subscribe(self, handler: Callable[[bytes], Awaitable[None]]) -> None:
-        self._handler = handler
-
-    async def start(self) -> None:
-        """Begin to deliver, as this process."""
-        self._context = contextvars.copy_context()
-
-    async def stop(self) -> None:
-        """Deliver no more."""
-        self._context = None
-
-    async def ping(self, timeout: float) -> bool:  # noqa: ASYNC109 - as the real one has it
-        """Say that the connection is well."""
-        return True
-
-    def deliver(self, body: bytes) -> None:
-        """Hand a permit over."""
-        if self._context is None:
-            return
-        held = json.loads(json.loads(body)["text"])
-        if not self._held or held["number"] > self._held["number"]:
-            self._held, self._received_us = held, self._world.wall_us()
-        self._world.loop.call_soon(self._take, body, context=self._context)
-
-    def _take(self, body: bytes) -> None:
-        if self._handler is not None:
-            self._world.loop.create_task(self._handler(body))
-
-    def permits(self, kill_epoch: int, now_us: int) -> bool:
-        """Say whether, by what was handed over, sending is permitted now."""
-        held = self._held
-        if not held or held["kill_epoch"] != kill_epoch:
-            return False
-        return now_us < min(held["expires_us"], self._received_us + desk.PERMIT_LIFE_US)
-
-
-class Snapshots:
-    """A disk with one snapshot on it, as text: what is not JSON does not come back."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    async def load(self) -> Snapshot | None:
-        """Return the snapshot."""
-        kept = self._world.snapshot
-        if kept is None:
-            return None
-        content = json.loads(kept)
-        return Snapshot(content["sequence"], content["message_id"], content["state"])
-
-    async def save(self, snapshot: Snapshot) -> None:
-        """Replace it, a moment later and all at once."""
-        text = json.dumps(
-            {"sequence": snapshot.sequence, "message_id": snapshot.message_id, "state": snapshot.state},
-            separators=(",", ":"),
-        )
-
-        def replace() -> None:
-            self._world.snapshot = text
-
-        await self._world.network.call(_DISK, replace)
-
-
-class Mark:
-    """The high-water mark, which outlives the process."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def read(self) -> int:
-        """Return it."""
-        return self._world.high_water
-
-    def write(self, sequence: int) -> None:
-        """Set it."""
-        self._world.high_water = sequence
 
 
 def _as_approved(fields: dict[str, Any], now_us: int, *, is_new: bool) -> dict[str, Any]:
@@ -440,7 +357,7 @@ def _exchange(plan: Plan) -> Exchange:
     tick, step = int(desk.TICK * UNITS), int(desk.STEP * UNITS)
     return Exchange(
         [Instrument(desk.SYMBOL, base, quote, tick, step, step, UNITS * ATOMS_PER_UNIT, InstrumentStatus.OPEN)],
-        Account({quote: CASH * UNITS * ATOMS_PER_UNIT, base: HELD * UNITS * ATOMS_PER_UNIT}),
+        Account({quote: CASH * UNITS * ATOMS_PER_UNIT, base: plan.held * UNITS * ATOMS_PER_UNIT}),
         Fees(5 * FEE_RATE_PER_BPS, 10 * FEE_RATE_PER_BPS),
         candle_interval_us=60_000_000,
         session=1,

@@ -14,7 +14,8 @@ from tollgate_contracts.execution import ReportSource, ReportStatus
 QUANTITY = 2
 EXPIRES_US = 5 * SECOND_US
 # A request can arrive for three seconds, and what arrived may be invisible for one more.
-ARRIVES_US, PROOF_US = 3 * SECOND_US, 4 * SECOND_US
+ARRIVES_US, VISIBLE_US = 3 * SECOND_US, SECOND_US
+PROOF_US = ARRIVES_US + VISIBLE_US
 FINAL = ("FILLED", "CANCELLED", "REJECTED", "EXPIRED")
 _ROWS = {
     (source, line.split()[0]): dict(zip(COLUMNS, line.split()[1:], strict=True))
@@ -41,6 +42,7 @@ class Order:
 
     state: str = "SUBMITTING"
     shown: bool = False
+    shown_us: int = 0
     sends: int = 1
     doubted_us: int | None = None
     booked: list[int] = field(default_factory=list)
@@ -50,7 +52,6 @@ class Order:
     cancel_until_us: int | None = None
     cancel_refused: bool = False
     before_cancel: str = ""
-    missed: bool = False
 
     def copy(self) -> "Order":
         """Return another like it."""
@@ -75,6 +76,7 @@ class Order:
         if self.state in FINAL:
             return
         if news or (not impossible and said.status.value in {"OPEN", "FILLED", "CANCELLED", "EXPIRED"}):
+            self.shown_us = self.shown_us if self.shown else now_us
             self.shown = True
         if len(self.booked) == QUANTITY:
             self._become("FILLED")
@@ -189,8 +191,9 @@ class Order:
         if self._settle_claim() or self.state in FINAL:
             return
         if self.shown:
-            if not self.missed:
-                self.missed, self.state = True, "UNKNOWN"
+            if now_us < self.shown_us + VISIBLE_US:
+                return
+            self.state = "UNKNOWN"
             return
         if now_us >= EXPIRES_US + PROOF_US:
             self._become("EXPIRED")

@@ -170,7 +170,8 @@ def test_what_a_refused_attempt_has_filled_is_booked_and_the_next_one_is_taken_b
     """The approval is good for one order: both together may not fill it twice."""
     desk = second_attempt()
     desk.hear(R.OPEN, FROM.SUBMIT, filled="0", attempt=2)
-    step = desk.hear(R.TRADED, FROM.FILLS, trades=(trade(1, "0.5", "98"),))
+    # At the first one's price, which the second one would not have paid.
+    step = desk.hear(R.TRADED, FROM.FILLS, trades=(trade(1, "0.5", "99"),))
     second = attempt_id(order_id(1), 2)
     assert step.effects == (Cancel(second, Reason.VENUE_UNKNOWN_OUTCOME, None),)
     record = desk.record()

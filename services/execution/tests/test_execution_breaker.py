@@ -47,7 +47,7 @@ class Bench:
 
 
 TRIP = (Failure.BANNED, Failure.MAINTENANCE, Failure.UNAUTHORIZED)
-FAIL = (Failure.NO_ANSWER, Failure.UNREADABLE)
+FAIL = (Failure.NO_ANSWER, Failure.UNREADABLE, Failure.OUT_OF_TIME)
 WELL = (None, Failure.REFUSED)
 # State before, what came of the calls, state after.
 ONE_CALL = [

@@ -3,6 +3,7 @@
 import asyncio
 from bisect import bisect_left
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run_virtually, virtual_clock
@@ -185,6 +186,23 @@ def test_after_a_refusal_for_speed_half_of_a_window_is_used_and_all_of_it_again_
     run_virtually(main)
 
 
+@pytest.mark.parametrize("halvings", [0, 1, 3, 9])
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 8, 20])
+def test_however_often_a_window_was_halved_there_is_room_for_one_call_of_any_purpose(calls: int, halvings: int):
+    """What is kept for others is never all of it, and a window in which nothing is under way is never full."""
+    windows = (Window(calls, SECOND_US),)
+
+    async def main() -> None:
+        clock = virtual_clock()
+        for purpose in Purpose:
+            budgets = Budgets(Limits(*[windows] * 6), clock)
+            for _ in range(halvings):
+                budgets.of(purpose).slow_down(clock.monotonic_us(), clock.monotonic_us())
+            assert await budgets.take(purpose, clock.monotonic_us())
+
+    run_virtually(main)
+
+
 def test_memory_does_not_grow_with_what_was_called():
     async def main() -> None:
         clock = virtual_clock()
@@ -192,5 +210,29 @@ def test_memory_does_not_grow_with_what_was_called():
         for _ in range(500):
             assert await budgets.take(Purpose.LOOK_UP, clock.monotonic_us() + 60 * SECOND_US)
         assert [len(meter._calls) <= 40 for meter in budgets.of(Purpose.LOOK_UP)._meters] == [True, True]
+
+    run_virtually(main)
+
+
+def test_however_small_a_window_is_entries_leave_room_for_what_makes_a_position_smaller():
+    async def main() -> None:
+        budgets = Budgets(Limits(submits=(Window(2, SECOND_US),), together=(Window(6, SECOND_US),)), virtual_clock())
+        assert await budgets.take(Purpose.ENTRY, 0)
+        assert not await budgets.take(Purpose.ENTRY, 0)
+        assert await budgets.take(Purpose.REDUCE, 0)
+        assert await budgets.take(Purpose.CANCEL, 0)
+
+    run_virtually(main)
+
+
+def test_a_process_begins_with_half_of_every_window_and_has_all_of_it_a_window_later():
+    async def main() -> None:
+        clock = virtual_clock()
+        budgets = Budgets(Limits(cancels=(Window(5, SECOND_US),), submits=(Window(10, SECOND_US),)), clock)
+        budgets.share_with_the_past()
+        assert [await budgets.take(Purpose.CANCEL, 0) for _ in range(4)] == [True, True, True, False]
+        assert [await budgets.take(Purpose.REDUCE, 0) for _ in range(6)] == [True] * 5 + [False]
+        await clock.sleep(1)
+        assert [await budgets.take(Purpose.CANCEL, 0) for _ in range(6)] == [True] * 5 + [False]
 
     run_virtually(main)

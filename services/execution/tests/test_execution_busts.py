@@ -213,6 +213,7 @@ def test_a_late_order_is_adopted_cancelled_and_watched_until_it_is_gone() -> Non
     step = desk.hear(R.OPEN, FROM.STREAM, filled="0.5", trades=(trade(1, "0.5"),))
     assert Cancel(order_id(1), Reason.VENUE_UNKNOWN_OUTCOME, None) in step.effects
     assert [note.repair for note in desk.notes()] == [Repair.BOOKED, Repair.ADOPTED]
+    assert "being cancelled" in desk.notes()[-1].detail
     assert desk.state() == "EXPIRED"
     assert desk.core.has_open_orders()
     step = desk.wait(SECOND_US)
@@ -237,9 +238,20 @@ def test_an_order_that_was_there_all_the_time_and_is_over_is_adopted_without_a_c
     desk = absent()
     step = desk.hear(R.FILLED, FROM.QUERY, filled="2", trades=(trade(1, "2"),))
     assert not any(isinstance(effect, Cancel) for effect in step.effects)
+    assert "being cancelled" not in desk.notes()[-1].detail
     assert desk.state() == "EXPIRED"
     assert len(desk.fills()) == 1
     assert not desk.core.has_open_orders()
+
+
+def test_of_an_order_that_is_over_each_kind_of_late_news_is_said() -> None:
+    """That it was there and had ended is one thing; that it is open after all is another, and an operator's to see."""
+    desk = absent()
+    desk.hear(R.CANCELLED, FROM.QUERY, filled="0")
+    desk.now_us += 4 * SECOND_US
+    step = desk.hear(R.OPEN, FROM.QUERY, filled="0")
+    assert step.effects == (Cancel(order_id(1), Reason.VENUE_UNKNOWN_OUTCOME, None),)
+    assert [note.difference for note in desk.notes()] == [Difference.FOREIGN_ORDER, Difference.STATE_DRIFT]
 
 
 def test_an_old_frame_of_an_order_that_is_over_is_nothing_and_a_later_look_up_that_shows_it_open_is() -> None:
@@ -269,6 +281,7 @@ def test_an_operator_s_word_ends_an_order_of_unknown_outcome(filled: str, word: 
     desk = working()
     if filled != "0":
         desk.hear(R.OPEN, filled="1.5", trades=(trade(1, filled),))
+    desk.now_us += SECOND_US
     desk.hear(R.ABSENT, FROM.QUERY)
     assert desk.state() == "UNKNOWN"
     desk.hear(word, FROM.OPERATOR)

@@ -244,6 +244,96 @@ def test_half_open_it_lets_as_many_reads_through_at_once_as_are_probes():
     run_virtually(main)
 
 
+def test_a_clearance_for_an_exit_lets_no_entry_through_an_open_breaker():
+    """An order that made a position smaller when it began to wait may be an entry by now."""
+
+    async def main() -> None:
+        bench = Bench()
+        await bench.trip()
+        assert await bench.guarded.clearance(Purpose.REDUCE, bench.clock.wall_us()) is None
+        evidence = await bench.guarded.submit(an_order(), cleared=Purpose.ENTRY)
+        assert (evidence.status, evidence.reason) == (ReportStatus.NOT_SENT, Reason.VENUE_BREAKER_OPEN)
+        assert bench.venue.calls["submit"] == 0
+
+    run_virtually(main)
+
+
+def test_a_clearance_does_not_outlive_a_ban():
+    async def main() -> None:
+        bench = Bench()
+        assert await bench.guarded.clearance(Purpose.REDUCE, bench.clock.wall_us()) is None
+        await bench.trip(Failure.BANNED)
+        evidence = await bench.guarded.submit(an_order(), cleared=Purpose.REDUCE)
+        assert (evidence.status, evidence.reason) == (ReportStatus.NOT_SENT, Reason.VENUE_RATE_LIMITED)
+        assert bench.venue.calls["submit"] == 0
+
+    run_virtually(main)
+
+
+def test_a_ban_that_the_process_before_this_one_was_told_of_is_kept_to():
+    async def main() -> None:
+        bench = Bench()
+        bench.guarded.resume({ORDERS: OPEN}, bench.clock.wall_us() + 5 * SECOND_US)
+        for name in READS:
+            await bench.try_call(name)
+        await bench.submit(reduce_only=True)
+        assert not bench.venue.calls
+        await bench.clock.sleep(5)
+        assert isinstance(await bench.try_call("cancel"), Evidence)
+        assert bench.venue.calls["cancel"] == 1
+
+    run_virtually(main)
+
+
+def test_a_ban_of_the_past_holds_nothing_back():
+    async def main() -> None:
+        bench = Bench()
+        bench.guarded.resume({}, bench.clock.wall_us())
+        await bench.submit()
+        assert bench.venue.calls["submit"] == 1
+
+    run_virtually(main)
+
+
+def test_a_ban_is_told_with_its_end_though_the_breaker_is_open_already():
+    async def main() -> None:
+        bench = Bench()
+        await bench.trip()
+        bench.guarded.moves.clear()
+        bench.venue.always["cancel"] = (Failure.BANNED, 7 * SECOND_US)
+        await bench.try_call("cancel")
+        move = bench.guarded.moves[-1]
+        assert (move.group, move.to_state) == (ORDERS, OPEN)
+        assert move.banned_until_us == bench.clock.wall_us() + 7 * SECOND_US
+
+    run_virtually(main)
+
+
+def test_one_request_that_was_late_on_its_way_stops_no_entry_and_a_clock_that_is_off_does():
+    async def main() -> None:
+        bench = Bench()
+        bench.venue.next["query"].append((Failure.OUT_OF_TIME, None))
+        await bench.try_call("query")
+        assert bench.venue.calls["query"] == 2, "asked again, with a new stamp"
+        assert (await bench.submit()).status is ReportStatus.OPEN
+        bench.venue.always["query"] = (Failure.OUT_OF_TIME, None)
+        for _ in range(2):
+            await bench.try_call("query")
+        assert bench.guarded.breakers[ORDERS] is OPEN
+
+    run_virtually(main)
+
+
+def test_without_any_retries_nothing_is_asked_twice():
+    async def main() -> None:
+        bench = Bench(CallRules(retry=RetryRules(budget=Window(0, SECOND_US))))
+        bench.venue.always["query"] = (Failure.NO_ANSWER, None)
+        await bench.try_call("query")
+        assert bench.venue.calls["query"] == 1
+
+    run_virtually(main)
+
+
 def test_a_clearance_does_not_outlive_the_breaker_s_opening():
     async def main() -> None:
         bench = Bench()

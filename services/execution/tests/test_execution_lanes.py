@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tollgate_chassis.exits import Restart
 from tollgate_execution.lanes import Lanes, Track
 
 
@@ -100,3 +101,26 @@ async def test_finishing_cancels_what_takes_too_long() -> None:
 async def _until(condition) -> None:  # type: ignore[no-untyped-def]
     while not condition():
         await asyncio.sleep(0.001)
+
+
+async def test_a_job_that_is_cancelled_by_what_it_waits_for_is_a_failure_and_not_silence() -> None:
+    """Nobody has cancelled the lane: without a word the jobs behind this one would be lost."""
+    lanes, waited_for = Lanes(8), asyncio.get_running_loop().create_future()
+
+    async def job() -> None:
+        await waited_for
+
+    lanes.run("a", job)
+    await asyncio.sleep(0)
+    waited_for.cancel()
+    with pytest.raises(Restart, match="lane of a"):
+        await asyncio.wait_for(lanes.failure(), 2)
+    await lanes.finish(0)
+
+
+async def test_a_lane_that_is_cancelled_at_the_end_is_no_failure() -> None:
+    lanes = Lanes(8)
+    lanes.run("a", asyncio.Event().wait)  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    await lanes.finish(0)
+    assert lanes._failed.cancelled()

@@ -23,6 +23,7 @@ from tollgate_execution.last_checks import (
     Turnover,
     reasons_not_to_send,
     takes_cancel,
+    takes_order,
 )
 from tollgate_venues.adapter import VenueOrder
 
@@ -366,13 +367,34 @@ def test_a_trade_is_not_sent_while_positions_are_closed_whatever_permit_there_is
 
 def test_the_pace_counts_any_second_and_not_the_clock_s() -> None:
     pace = Pace(2)
-    pace.count(0)
-    pace.count(900_000)
-    assert pace.is_used_up(999_999)
-    assert not pace.is_used_up(1_000_000)
-    pace.count(1_000_000)
-    assert pace.is_used_up(1_899_999)
-    assert not pace.is_used_up(1_900_000)
+    pace.count(0, is_exit=False)
+    pace.count(900_000, is_exit=True)
+    assert pace.is_used_up(999_999, is_exit=True)
+    assert not pace.is_used_up(1_000_000, is_exit=False)
+    pace.count(1_000_000, is_exit=True)
+    assert pace.is_used_up(1_899_999, is_exit=False)
+    assert not pace.is_used_up(1_900_000, is_exit=True)
+
+
+def test_entries_leave_a_fifth_of_the_pace_to_exits_and_all_together_keep_to_it() -> None:
+    pace = Pace(10)
+    for _ in range(8):
+        assert not pace.is_used_up(0, is_exit=False)
+        pace.count(0, is_exit=False)
+    assert pace.is_used_up(0, is_exit=False)
+    for _ in range(2):
+        assert not pace.is_used_up(0, is_exit=True)
+        pace.count(0, is_exit=True)
+    assert pace.is_used_up(0, is_exit=True)
+    assert not pace.is_used_up(1_000_000, is_exit=False)
+
+
+def test_an_exit_waits_only_so_long_for_the_orders_of_a_venue_that_has_opened_again() -> None:
+    for is_exit, waits_in_vain, taken in ((True, True, True), (True, False, False), (False, True, False)):
+        place = Place(InstrumentStatus.OPEN, False, None, waits_in_vain)
+        assert takes_order(order_of(APPROVAL), place, Caps(Decimal(1)), is_exit=is_exit) is taken
+    shut = Place(InstrumentStatus.CANCEL_ONLY, False, None, True)
+    assert not takes_order(order_of(APPROVAL), shut, Caps(Decimal(1)), is_exit=True)
 
 
 def test_the_turnover_of_a_minute_is_never_counted_as_less_than_it_was() -> None:

@@ -172,6 +172,9 @@ def test_what_every_report_does_in_every_state(
     desk = order_in(before)
     state = desk.state()
     changes = {} if letter == "!" else evidence_for(desk, status)
+    if status is R.ABSENT:
+        # Sooner after it was shown, a look-up may not find it yet.
+        desk.now_us += SECOND_US
     desk.hear(status, source, **changes)
     assert desk.state() == (LETTERS[letter].value if letter in LETTERS else state)
     drifts = [note.repair.value for note in desk.notes() if note.difference is Difference.STATE_DRIFT]
@@ -190,7 +193,7 @@ def test_every_cell_of_every_table_is_covered_here_and_terminal_states_have_no_w
         for state, row in table.items():
             assert set(row) == set(ReportStatus)
             if state in TERMINAL_STATES:
-                assert set(row.values()) <= {Move.STAY, Move.LATE, Move.IMPOSSIBLE}
+                assert set(row.values()) <= {Move.STAY, Move.LATE, Move.SETTLE, Move.IMPOSSIBLE}
 
 
 def test_what_is_impossible_is_said_once_and_changes_nothing_else() -> None:
@@ -202,6 +205,42 @@ def test_what_is_impossible_is_said_once_and_changes_nothing_else() -> None:
     after = desk.core.orders.get(order_id(1))
     assert before is not None
     assert after == before.with_note(after.noted[0] if after else "")
+
+
+def test_each_kind_of_impossible_is_said() -> None:
+    desk = order_in("ACKNOWLEDGED")
+    for status in (R.NOT_SENT, R.ABSENT):
+        desk.hear(status, FROM.STREAM)
+    assert [note.differed.split()[0] for note in desk.notes()] == ["NOT_SENT", "ABSENT"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (R.OPEN, None),
+        (R.FILLED, None),
+        (R.CANCELLED, None),
+        (R.EXPIRED, None),
+        (R.REJECTED, Reason.VENUE_REJECTED),
+        (R.NO_ANSWER, Reason.VENUE_UNKNOWN_OUTCOME),
+    ],
+)
+def test_a_venue_that_says_no_reason_is_quoted_with_none_but_for_a_refusal_and_for_silence(
+    status: ReportStatus, reason: Reason | None
+) -> None:
+    desk = order_in("SUBMITTING")
+    desk.hear(status, FROM.SUBMIT, **evidence_for(desk, status))
+    assert desk.orders()[-1].reason is reason
+
+
+@pytest.mark.parametrize("counted", [None, "1"])
+def test_an_end_that_is_not_whole_yet_leaves_an_order_cancelling(counted: str | None) -> None:
+    """It ends when it was looked up, or its last trade is booked, and does not work again in between."""
+    desk = order_in("CANCELLING")
+    desk.hear(R.CANCELLED, FROM.STREAM, filled=counted)
+    assert desk.state() == "CANCELLING"
+    desk.hear(R.CANCELLED, FROM.QUERY, filled=counted, trades=() if counted is None else (trade(1, counted),))
+    assert (desk.state(), desk.record().cancel) == ("CANCELLED", None)
 
 
 def test_not_sent_after_the_venue_has_shown_the_order_is_said_once() -> None:
@@ -271,6 +310,16 @@ def test_filled_without_its_trades_waits_for_them_and_asks() -> None:
     assert len(desk.fills()) == 2
 
 
+def test_filled_means_in_full_whatever_count_comes_with_it() -> None:
+    desk = Desk()
+    desk.approve()
+    step = desk.hear(R.FILLED, FROM.SUBMIT, filled="1", trades=(trade(1, "1"),))
+    assert desk.state() == "PARTIALLY_FILLED"
+    assert any(isinstance(effect, Query) for effect in step.effects)
+    desk.hear(R.TRADED, FROM.FILLS, trades=(trade(2, "1"),))
+    assert desk.state() == "FILLED"
+
+
 def test_a_cancelled_order_with_trades_missing_ends_when_the_last_of_them_is_booked() -> None:
     desk = Desk()
     desk.approve()
@@ -324,10 +373,12 @@ def test_a_trade_worse_than_the_limit_is_booked_and_said() -> None:
     assert "worse than the limit" in desk.notes()[0].differed
 
 
-def test_a_price_beyond_any_amount_does_not_break_our_own_messages() -> None:
+@pytest.mark.parametrize("price", ["50000000000000000000", "99999999999999999999"])
+def test_a_price_beyond_any_amount_does_not_break_our_own_messages(price: str) -> None:
+    """Twenty digits are the most that a message holds: two at half of 10^20 come to one more."""
     desk = Desk()
-    desk.approve(limit_price="99999999999999999999")
-    desk.hear(R.OPEN, FROM.SUBMIT, filled="2", trades=(trade(1, "2", "99999999999999999999"),))
+    desk.approve(limit_price=price)
+    desk.hear(R.OPEN, FROM.SUBMIT, filled="2", trades=(trade(1, "2", price),))
     assert desk.fills() == []
     assert len(desk.notes()) == 1
 
@@ -363,6 +414,30 @@ def test_absence_of_an_order_that_the_venue_has_shown_is_unknown_whatever_the_ti
     desk.hear(R.ABSENT, FROM.QUERY)
     assert desk.state() == "UNKNOWN"
     assert len(desk.notes()) == 1
+
+
+@pytest.mark.parametrize("source", [FROM.QUERY, FROM.CANCEL])
+def test_absence_while_what_was_just_shown_may_be_invisible_proves_nothing_and_says_nothing(
+    source: ReportSource,
+) -> None:
+    """Within the venue's visibility of the first that was seen of an order; a microsecond later counts."""
+    desk = order_in("ACKNOWLEDGED")
+    desk.wait(SECOND_US // 2)
+    desk.hear(R.OPEN, FROM.STREAM, filled="1", trades=(trade(1, "1"),))
+    desk.now_us += SECOND_US // 2 - 1
+    assert not desk.hear(R.ABSENT, source).outputs
+    assert desk.state() == "PARTIALLY_FILLED"
+    desk.now_us += 1
+    desk.hear(R.ABSENT, source)
+    assert desk.state() == "UNKNOWN"
+    assert [note.difference for note in desk.notes()] == [Difference.MISSING_ORDER]
+
+
+def test_a_time_of_the_venue_at_which_it_had_not_yet_shown_the_order_proves_no_absence() -> None:
+    desk = order_in("ACKNOWLEDGED")
+    desk.wait(60 * SECOND_US)
+    desk.hear(R.ABSENT, FROM.QUERY, venue_ts_us=START_US + SECOND_US - 1)
+    assert desk.state() == "ACKNOWLEDGED"
 
 
 def test_silence_after_a_submit_is_unknown_and_says_why() -> None:

@@ -15,6 +15,7 @@ from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import Account, Difference
 from tollgate_contracts.safety import Dependency, SafeMode
 from tollgate_contracts.strategy import Side
+from tollgate_execution.core import protecting
 from tollgate_execution.core.protection import FAILURES_SAID, RETRY_US, STOPS_MAX, stop_id
 
 S = OrderState
@@ -291,8 +292,10 @@ def test_a_stop_that_the_venue_rejects_is_tried_again_ever_later_and_an_operator
         assert len(desk.stops()) == failure + 2
     (note,) = [note for note in desk.notes() if note.difference is Difference.UNPROTECTED]
     assert note.subject == order_id(1)
+    assert desk.core.status()["unprotected"] == [order_id(1)]
     desk.rest(stop_id(order_id(1), 4))
     assert desk.core.protecting.covers[order_id(1)].failures == 0
+    assert desk.core.status()["unprotected"] == []
 
 
 def test_a_stop_that_never_left_does_not_use_up_a_number_of_the_journal(desk):
@@ -315,7 +318,17 @@ def test_no_more_stops_are_placed_than_the_journal_counts(desk):
         desk.say(stop_id(order_id(1), number), R.REJECTED, source=ReportSource.SUBMIT, reason=Reason.VENUE_REJECTED)
         desk.wait(64 * RETRY_US)
     assert len(desk.stops()) == STOPS_MAX
+    assert desk.core.protecting.unprotected == (order_id(1),)
     assert [note.difference for note in desk.notes()][-1] is Difference.UNPROTECTED
+
+
+def test_what_fills_when_no_more_positions_can_be_protected_is_said(desk, monkeypatch):
+    monkeypatch.setattr(protecting, "COVERS_MAX", 1)
+    desk.enter(1)
+    desk.enter(2)
+    said = [(note.subject, note.differed) for note in desk.notes() if note.difference is Difference.UNPROTECTED]
+    assert said == [(order_id(2), "1 positions are protected already")]
+    assert [stop.placing.venue_id for stop in desk.stops()] == [FIRST]
 
 
 def test_a_stop_that_ends_unasked_is_placed_again(desk):

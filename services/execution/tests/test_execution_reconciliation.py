@@ -80,11 +80,16 @@ async def more_rounds(platform: Platform, count: int = 3) -> None:
 
 
 async def working(platform: Platform, *numbers: int, **changes: Any) -> None:
-    """Let orders be accepted, and the venue list them as open."""
+    """Let orders be accepted, and the venue list them as open from then on."""
+
+    async def list_it() -> None:
+        sent = platform.venue.submitted[-1].client_order_id
+        platform.venue.open += [shown(number) for number in numbers if order_id(number) == sent]
+
     await platform.start()
     await platform.has_permit()
+    platform.venue.before_answering = list_it
     for number in numbers:
-        platform.venue.open.append(shown(number))
         platform.approve(number, **changes)
     await platform.until(lambda: all(platform.state(number) == "ACKNOWLEDGED" for number in numbers))
 
@@ -95,11 +100,15 @@ def status(platform: Platform) -> dict[str, Any]:
 
 
 async def test_the_first_round_is_said_before_anything_is_sent(platform: Platform) -> None:
+    said_by_then: list[str] = []
+
+    async def note() -> None:
+        said_by_then.extend(platform.kinds())
+
+    platform.venue.before_answering = note
     await working(platform, 1)
-    kinds = platform.kinds()
-    first = syncs(platform)[0]
-    assert first.sync_cause.value == "START"
-    assert kinds.index("account") < kinds.index("sync") < kinds.index("order")
+    assert syncs(platform)[0].sync_cause.value == "START"
+    assert said_by_then.index("account") < said_by_then.index("sync")
     assert platform.shell.not_ready() == []
 
 

@@ -51,6 +51,7 @@ def full() -> OrderRecord:
         replaces_since=6,
         venue_order_id="v1",
         acknowledged=True,
+        shown_us=12,
         sends=2,
         doubted_us=7,
         booked=Decimal("1.25"),
@@ -65,6 +66,7 @@ def full() -> OrderRecord:
         late=True,
         probes=11,
         noted=("one", "two"),
+        reopened=True,
     )
 
 

@@ -1,5 +1,6 @@
 """Sending under the venue's limits and failures, with the whole of execution around it: what leaves, and how often."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Any
 import pytest
 from calls_samples import SECOND_US
 from execution_platform import Platform, _now_us
-from execution_samples import order_id
+from execution_samples import order_id, trade
+from protection_samples import PROTECTED
 
 from tollgate_contracts.execution import Order, Report, ReportSource, ReportStatus
+from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
+from tollgate_execution.core.protection import stop_id
 from tollgate_venues.adapter import VenueUnavailable
 from tollgate_venues.evidence import Evidence, Failure
 
@@ -163,3 +167,54 @@ async def test_banned_nothing_leaves_until_it_is_over(platform: Platform):
     assert platform.venue.submitted == []
     assert len(platform.venue.calls) == calls
     await platform.until(lambda: {*platform.shell.status()["calls"]["breakers"].values()} == {"CLOSED"})
+
+
+async def test_an_order_whose_end_was_said_while_it_waited_for_its_turn_gets_no_row_and_is_not_sent(platform: Platform):
+    """The venue is slow, one call at a time is made, and a row written now would be open for ever."""
+    platform.settings = platform.settings.model_copy(
+        update={"execution": platform.settings.execution.model_copy(update={"concurrency_max": 1})}
+    )
+    answered = asyncio.Event()
+    platform.venue.before_answering = answered.wait
+    await platform.start()
+    await platform.has_permit()
+    platform.approve(1)
+    await platform.until(lambda: platform.venue.submitted)
+    platform.approve(2)
+    await platform.until(lambda: platform.state(2) == "SUBMITTING")
+    await platform.venue.frames.put(Evidence(order_id(2), ReportSource.STREAM, ReportStatus.REJECTED))
+    await platform.until(lambda: platform.state(2) == "REJECTED")
+    answered.set()
+    await platform.until(lambda: platform.state(1) == "ACKNOWLEDGED")
+    platform.approve(3)
+    await platform.until(lambda: platform.state(3) == "ACKNOWLEDGED")
+    assert list(await platform.rows()) == [order_id(1), order_id(3)]
+    assert [order.client_order_id for order in platform.venue.submitted] == [order_id(1), order_id(3)]
+
+
+async def test_a_stop_that_has_waited_for_its_turn_beyond_its_time_is_not_sent_and_the_next_one_is(platform: Platform):
+    """Past that time its absence counts as proof: sent all the same, it and the one after it could both sell."""
+    platform.settings = platform.settings.model_copy(
+        update={"execution": platform.settings.execution.model_copy(update={"concurrency_max": 1})}
+    )
+    turn = asyncio.Event()
+    turn.set()
+    platform.venue.before_answering = turn.wait
+    await platform.start()
+    await platform.has_permit()
+    platform.instrument(InstrumentStatus.OPEN)
+    platform.approve(1, expires_us=_now_us() + SECOND_US, **PROTECTED)
+    await platform.until(lambda: platform.state(1) == "ACKNOWLEDGED")
+    turn.clear()
+    platform.approve(2)
+    await platform.until(lambda: len(platform.venue.submitted) == 2)
+    await platform.venue.frames.put(
+        Evidence(order_id(1), ReportSource.STREAM, ReportStatus.FILLED, "v1", ZERO + 2, (trade(1, "2", fee=ZERO),))
+    )
+    first, second = stop_id(order_id(1), 1), stop_id(order_id(1), 2)
+    await platform.until(lambda: platform.core.orders.get(first) is not None)
+    until_us = platform.core.orders.get(first).placing.until_us  # type: ignore[union-attr]
+    await platform.until(lambda: _now_us() > until_us)
+    turn.set()
+    await platform.until(lambda: any(order.client_order_id == second for order in platform.venue.submitted))
+    assert [order.client_order_id for order in platform.venue.submitted] == [order_id(1), order_id(2), second]

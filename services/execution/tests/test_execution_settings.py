@@ -150,3 +150,40 @@ def test_a_window_without_calls_is_refused(environment: Path) -> None:
     )
     with pytest.raises(BadConfiguration, match=r"execution\.calls\.limits\.lists\.0\.calls"):
         load(ExecutionSettings)
+
+
+# Keys of which one would undo what another is for, and the name in the refusal.
+UNSAFE = (
+    ("  sync: {interval_ms: 40000}\n", "safe_mode.reconciliation_ms"),
+    ("  safe_mode: {reconciliation_ms: 9000}\n", "safe_mode.reconciliation_ms"),
+    ("  collar_bps: 1001\n", "exit_collar_bps"),
+    ("  exit_collar_bps: 199\n", "exit_collar_bps"),
+    ("  calls: {retry_delay_ms: 3000}\n", "retry_delay_ms"),
+    ("  calls: {retry_time_ms_max: 1000}\n", "retry_time_ms_max"),
+    ("  calls: {retry_time_ms_max: 10001}\n", "calls.retry_time_ms_max"),
+    ("  calls: {open_ms_max: 600001}\n", "calls.open_ms_max"),
+    ("  stop_ms_max: 6001\n", "stop_ms_max"),
+)
+
+
+@pytest.mark.parametrize(("keys", "named"), UNSAFE)
+def test_a_configuration_that_would_undo_itself_is_refused_by_name(environment: Path, keys: str, named: str) -> None:
+    (environment / "tollgate.yaml").write_text(f"execution:\n{keys}")
+    with pytest.raises(BadConfiguration, match=named):
+        load(ExecutionSettings)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        "  sync: {interval_ms: 30000}\n",
+        "  sync: {interval_ms: 3600000}\n  safe_mode: {reconciliation_ms: null}\n",
+        "  collar_bps: 1000\n",
+        "  exit_collar_bps: null\n",
+        "  collar_bps: null\n",
+        "  stop_ms_max: 6000\n",
+    ],
+)
+def test_one_at_the_edge_of_that_is_taken(environment: Path, keys: str) -> None:
+    (environment / "tollgate.yaml").write_text(f"execution:\n{keys}")
+    load(ExecutionSettings)

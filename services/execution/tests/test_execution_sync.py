@@ -32,7 +32,7 @@ from tollgate_contracts.reconciliation import (
 )
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.core.strangers import STRANGERS_MAX
-from tollgate_execution.core.sync import TRADES_MAX
+from tollgate_execution.core.sync import TRADES_MAX, unexplained
 from tollgate_execution.verification import Verifier
 
 MINUTE_US = 60 * SECOND_US
@@ -361,6 +361,30 @@ def test_what_is_pending_too_long_is_said_once_and_asked_after() -> None:
     assert venue.sync() == []
 
 
+def test_what_is_not_explained_is_counted_order_by_order_and_drift_by_drift() -> None:
+    """An outcome not known, a submit that is stale, trades that are missing, a balance; what simply works is none."""
+    venue = Venue(statements=1, stale_after_us=SECOND_US)
+
+    def left() -> int:
+        return unexplained(venue.desk.core.orders.active(), venue.desk.core.agreement)
+
+    counts = [left()]
+    venue.state("1")
+    counts.append(left())
+    for number in (1, 2, 3, 4):
+        venue.desk.approve(number)
+    venue.desk.hear(ReportStatus.OPEN, ReportSource.SUBMIT, number=1, filled="0")
+    counts.append(left())
+    venue.desk.hear(ReportStatus.NO_ANSWER, ReportSource.SUBMIT, number=2)
+    counts.append(left())
+    venue.desk.hear(ReportStatus.OPEN, ReportSource.SUBMIT, number=3, filled="1")
+    counts.append(left())
+    venue.desk.now_us += 2 * SECOND_US
+    venue.sync()
+    counts.append(left())
+    assert counts == [0, 1, 1, 2, 3, 4]
+
+
 def test_a_foreign_order_and_its_fills_are_said_once_each_and_nothing_is_booked() -> None:
     venue = Venue()
     venue.desk.now_us += SECOND_US
@@ -396,6 +420,9 @@ def adoption(told: Venue, number: int = 1, key: Any = None, **changes: Any) -> A
     return Adoption(
         id=f"execution:simulated:adoption-{told.count}",
         client_order_id=order_id(number),
+        attempt=1,
+        protects=None,
+        ended_as=None,
         decision_id="risk:7:0",
         approval=signed,
         **told.desk.envelope(),
@@ -432,7 +459,7 @@ def test_an_order_that_was_taken_for_foreign_is_one_of_ours_once_the_journal_say
         pytest.param(None, {"account": "other"}, id="of another account"),
         pytest.param(None, {"action": "CANCEL"}, id="a cancel"),
         pytest.param(None, {"client_order_id": order_id(2)}, id="of another order"),
-        pytest.param(None, {"symbol": "DOGE-USDT"}, id="of a symbol that is not traded"),
+        pytest.param(None, {"environment": "live"}, id="of another environment"),
     ],
 )
 def test_nothing_is_taken_back_without_our_own_approval_of_it(key: Any, changes: dict[str, Any]) -> None:

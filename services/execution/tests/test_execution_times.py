@@ -1,5 +1,6 @@
 """When an order's time is over, and when another takes its place: execution's own cancels, asked for until answered."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -130,6 +131,20 @@ def test_an_approved_cancel_is_asked_for_again_only_while_its_approval_holds() -
     assert cancels(desk) == [Cancel(order_id(1), None, until_us)] * 2
     desk.wait(3 * SECOND_US)
     assert len(cancels(desk)) == 2
+
+
+@pytest.mark.parametrize(("short_us", "state"), [(1, "CANCELLING"), (0, "ACKNOWLEDGED")])
+def test_an_order_whose_cancel_was_lost_works_again_once_that_can_arrive_no_more(short_us: int, state: str) -> None:
+    """The venue names the time of the order's last change, before the cancel."""
+    desk = working()
+    placed_us = desk.now_us
+    desk.approve(action="CANCEL")
+    desk.hear(R.NO_ANSWER, FROM.CANCEL)
+    # The approval's five seconds, and three in which a request can still arrive.
+    desk.wait(8 * SECOND_US - short_us)
+    desk.hear(R.OPEN, FROM.QUERY, filled="0", venue_ts_us=placed_us)
+    assert desk.state() == state
+    assert desk.record().is_unsettled is (state == "CANCELLING")
 
 
 @pytest.mark.parametrize(("until_us", "count"), [(2 * SECOND_US, 1), (2 * SECOND_US + 1, 2)])
@@ -308,7 +323,11 @@ def test_a_waiting_order_that_is_cancelled_or_replaced_itself_is_never_sent() ->
     assert len(submitted(desk)) == 1
     desk = replacing()
     desk.approve(3, replaces=order_id(2), intent_id=f"strategy:{desk.sequence}:0")
-    assert (desk.state(2), desk.state(3)) == ("CANCELLED", "SUBMITTING")
+    assert (desk.state(2), desk.state(3)) == ("CANCELLED", "PLANNED")
+    assert len(submitted(desk)) == 1
+    end(desk, "0.5", trade(1, "0.5"))
+    assert desk.state(3) == "SUBMITTING"
+    assert submitted(desk)[-1].placing.quantity == Decimal("1.5")
 
 
 @pytest.mark.parametrize(

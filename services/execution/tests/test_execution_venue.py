@@ -276,7 +276,7 @@ REFUSALS = [
     ("429 Too Many Requests", "RATE_LIMITED", Reason.VENUE_RATE_LIMITED, Failure.RATE_LIMITED),
     ("418 I'm a teapot", "BANNED", Reason.VENUE_RATE_LIMITED, Failure.BANNED),
     ("401 Unauthorized", "UNKNOWN_API_KEY", Reason.VENUE_REJECTED, Failure.UNAUTHORIZED),
-    ("400 Bad Request", "TIMESTAMP_TOO_OLD", Reason.VENUE_REJECTED, Failure.UNAUTHORIZED),
+    ("400 Bad Request", "TIMESTAMP_TOO_OLD", Reason.VENUE_REJECTED, Failure.OUT_OF_TIME),
 ]
 
 

@@ -68,8 +68,8 @@ PLANS: list[tuple[dict[str, Any], ReportStatus, Failure, int | None]] = [
     ({"fault": "server_error", "accepts": "all"}, NO_ANSWER, Failure.NO_ANSWER, None),
     ({"fault": "accept_then_drop"}, NO_ANSWER, Failure.NO_ANSWER, None),
     ({"fault": "accept_then_timeout"}, NO_ANSWER, Failure.NO_ANSWER, None),
-    ({"fault": "clock_skew", "skew_ms": 60_000}, REJECTED, Failure.UNAUTHORIZED, None),
-    ({"fault": "clock_skew", "skew_ms": -60_000}, REJECTED, Failure.UNAUTHORIZED, None),
+    ({"fault": "clock_skew", "skew_ms": 60_000}, REJECTED, Failure.OUT_OF_TIME, None),
+    ({"fault": "clock_skew", "skew_ms": -60_000}, REJECTED, Failure.OUT_OF_TIME, None),
     ({"fault": "instrument_status", "status": "HALTED", "for_ms": 60_000}, REJECTED, Failure.REFUSED, None),
 ]
 

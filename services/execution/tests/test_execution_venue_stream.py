@@ -1,5 +1,6 @@
 """The user stream of the simulated exchange when the venue sends what it should not."""
 
+import asyncio
 import json
 
 import pytest
@@ -42,6 +43,24 @@ async def test_a_user_stream_that_misbehaves_is_lost(messages: list[str | None],
         client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2)
         with pytest.raises(UserStreamLost, match=why):
             await anext(aiter(client.user_stream()))
+
+
+async def test_a_stream_that_is_never_accepted_is_given_up_though_heartbeats_come() -> None:
+    """Its acceptance was lost: who waits for it would be deaf until the connection ends by itself."""
+
+    async def forget(socket: ServerConnection) -> None:
+        await socket.recv()
+        for number in range(1, 100):
+            await socket.send(frames(number))
+            await asyncio.sleep(0.02)
+
+    listening = asyncio.Event()
+    async with serve_websocket(forget, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2)
+        with pytest.raises(UserStreamLost, match="not accepted"):
+            await anext(aiter(client.user_stream(listening)))
+    assert not listening.is_set()
 
 
 BUST = {"type": "bust", "trade_id": "1-7", "client_order_id": "tg-1", "symbol": "ETH-USDT", "venue_ts_us": 5}

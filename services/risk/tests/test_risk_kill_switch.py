@@ -1,6 +1,7 @@
 """The kill switch: it stops at once, holds over everything, and is released by the operator and the tape together."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -225,6 +226,26 @@ async def test_the_switch_holds_over_a_restart(gate):
     async with gate() as risk:
         assert (await risk.client.get("/v1/kill-switch", headers=BEARERS["read"])).json()["engaged"] is True
         assert (await risk.put())["epoch"] == 1
+
+
+async def test_a_stop_given_before_the_tape_was_read_is_not_ended_by_a_release_of_long_ago(
+    gate, tape, tmp_path, monkeypatch
+):
+    """A process that starts answers before it has read anything; what it is told then is newer than all on the tape."""
+    monkeypatch.setattr(kill_switch_module, "ANSWER_S", 0.01)
+    async with gate() as risk:
+        await risk.put()
+        await risk.delete(json={"reason": "r"})
+    async with gate(on_tape=False) as starting:
+        answer = await starting.put(json=WHY)
+        assert (answer["engaged"], answer["on_tape"]) == (True, False)
+    async with gate() as again:
+        assert again.control.is_engaged
+        async with asyncio.timeout(5):
+            while not again.core.state.kill.engaged:
+                await asyncio.sleep(0)
+    assert (await switches(tape))[2:] == [("risk:operator:2-engaged", True, 2, "ann", "drill")]
+    assert json.loads((tmp_path / "kill-switch.json").read_text())["epoch"] == 2
 
 
 async def test_a_lost_latch_file_does_not_release_what_the_tape_engaged(gate, tmp_path):

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import socket
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from pydantic import ValidationError
 
+from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.tape.records import TapeUnavailable
 from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 # The broker's own answer takes a millisecond; a connection that takes this long is in doubt.
 _FLUSH_S = 2
+_US_PER_S = 1_000_000
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -45,7 +46,15 @@ def instance_name() -> str:
 class Standby:
     """One instance's part in who is active."""
 
-    def __init__(self, client: Client, identity: "Identity", instance: str, *, follows: bool = True) -> None:
+    def __init__(
+        self,
+        client: Client,
+        identity: "Identity",
+        instance: str,
+        *,
+        follows: bool = True,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self.instance = instance
         self.follows = follows
         """Whether it follows the tape while it stands by; one that does not must start anew when it loses a race."""
@@ -53,6 +62,7 @@ class Standby:
         """Tape sequence of our tenure; 0 until it is on the tape."""
         self._client = client
         self._identity = identity
+        self._clock = clock
         self._subject = presence_subject(identity.desk, identity.service)
         self._turn = Turn()
         self._waits = False
@@ -109,7 +119,7 @@ class Standby:
 
     def _end_waiting(self, why: str) -> None:
         self._waits = False
-        self._turned_at = time.monotonic()
+        self._turned_at = self._monotonic_s()
         logger().warning("standby.turn", outcome=why, active=self._turn.active or "")
 
     async def _ask(self) -> Heard:
@@ -143,9 +153,12 @@ class Standby:
             await self._pause_after(self.look())
 
     async def _pause_after(self, looking: Awaitable[None]) -> None:
-        began = time.monotonic()
+        began = self._monotonic_s()
         await looking
-        await asyncio.sleep(max(0.0, began + ASK_EVERY_S - time.monotonic()))
+        await self._clock.sleep(max(0.0, began + ASK_EVERY_S - self._monotonic_s()))
+
+    def _monotonic_s(self) -> float:
+        return self._clock.monotonic_us() / _US_PER_S
 
     def note_tenure(self, instance: str, *, is_new: bool) -> None:
         """Note who is active, by what the tape says; a new tenure ends a turn that we took for ours."""
@@ -162,7 +175,7 @@ class Standby:
         # somebody listens, and waits.
         if self._answering is None:
             self._answering = await self._client.subscribe(f"{self._subject}.ask", cb=self._answer)
-        now_us = time.monotonic_ns() // 1_000
+        now_us = self._clock.monotonic_us()
         identity = self._identity
         tenure = Tenure(
             writer=identity.service,
@@ -170,7 +183,7 @@ class Standby:
             id=f"{identity.service}:tenure:{after}.0",
             desk=identity.desk,
             run_id=identity.run_id,
-            ts_us=time.time_ns() // 1_000,
+            ts_us=self._clock.wall_us(),
             cause=None,
             cycle_id=cycle_id,
             instance=self.instance,
@@ -204,12 +217,12 @@ class Standby:
         while True:
             if self.tenure:
                 await self._hold(prove)
-                await asyncio.sleep(ASK_EVERY_S)
+                await self._clock.sleep(ASK_EVERY_S)
             else:
                 await self._pause_after(self.look())
 
     async def _hold(self, prove: Callable[[], Awaitable[None]]) -> None:
-        now_us = time.monotonic_ns() // 1_000
+        now_us = self._clock.monotonic_us()
         if not self.vouches(now_us):
             logger().warning("standby.was_away", outcome="proving", latency_ms=(now_us - self._held_us) // 1_000)
             await prove()

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tollgate_contracts.approval import SignedText
 from tollgate_contracts.envelope import Currency, Identifier, Message, Symbol, Text, TimeUs, Value
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.money import Amount, NonNegative, Price
 from tollgate_contracts.strategy import ClientOrderId
 
@@ -193,12 +194,21 @@ class Sync(Message):
 
 
 class Adoption(Message):
-    """An order that execution's journal shows to be its own and the tape does not hold: it is watched from here on."""
+    """An order that execution's journal shows to be its own and the tape does not hold: it is watched from here on.
+
+    One that is over is not watched: only what the venue lists of it as traded, and is not booked yet, is booked.
+    """
 
     writer: Literal["execution"] = "execution"
     kind: Literal["adoption"] = "adoption"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     client_order_id: ClientOrderId
+    """By which the venue knows it."""
+    attempt: Annotated[int, Field(ge=1, le=100)]
+    protects: ClientOrderId | None
+    """Of a protective order, the order whose fills it protects."""
+    ended_as: OrderState | None
+    """How it is over by the journal; null while it may be live at the venue."""
     decision_id: Identifier
     approval: SignedText
     """As risk signed it, from the journal: by it the order was sent."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tollgate_contracts.envelope import Message, Text
+from tollgate_contracts.envelope import Message, Text, TimeUs
 
 
 class BreakerState(StrEnum):
@@ -32,11 +32,13 @@ class Breaker(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["breaker"] = "breaker"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     group: EndpointGroup
     from_state: BreakerState
     to_state: BreakerState
     detail: Text
+    banned_until_us: TimeUs | None = None
+    """Until when the venue takes no call of ours at all; null where it has not said so."""
 
 
 class Dependency(StrEnum):

@@ -127,7 +127,10 @@ class VenueAdapter(Protocol):
         ...
 
     async def fills_since(self, cursor: str) -> FillPage:
-        """Return fills after ``cursor`` (empty for all), oldest first. Raises ``VenueUnavailable``."""
+        """Return fills after ``cursor`` (empty for all), oldest first. Raises ``VenueUnavailable``.
+
+        What a cursor has passed never comes again: of an order that is forgotten since, it would be booked twice.
+        """
         ...
 
     async def movements_since(self, cursor: str) -> MovementPage:

@@ -26,14 +26,19 @@ class Failure(StrEnum):
     MAINTENANCE = "maintenance"
     """The venue serves nobody now, and says so."""
     UNAUTHORIZED = "unauthorized"
-    """Key, signature or clock: trying again changes nothing, and many tries get us banned."""
+    """Key or signature: trying again changes nothing, and many tries get us banned."""
+    OUT_OF_TIME = "out_of_time"
+    """The venue did not act, because by its clock the request was too old or from the future: one that was late on
+    its way is followed by one that is not, and clocks that differ by too much refuse every one."""
     REFUSED = "refused"
     """The venue's rules do not allow it."""
     UNREADABLE = "unreadable"
     """An answer came that is not one of this venue's."""
 
 
-TRANSIENT = frozenset({Failure.NO_ANSWER, Failure.RATE_LIMITED, Failure.BANNED, Failure.MAINTENANCE})
+TRANSIENT = frozenset(
+    {Failure.NO_ANSWER, Failure.RATE_LIMITED, Failure.BANNED, Failure.MAINTENANCE, Failure.OUT_OF_TIME}
+)
 """After these the same question may be asked again, later."""
 
 

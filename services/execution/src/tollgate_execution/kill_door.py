@@ -87,3 +87,9 @@ class KillDoor:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
+        # Without this the new name itself can be lost with the power, and the door would be open again.
+        directory = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

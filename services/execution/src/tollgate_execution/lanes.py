@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 
+from tollgate_chassis.exits import Restart
+
 Job = Callable[[], Awaitable[None]]
 
 
@@ -53,11 +55,20 @@ class Lanes:
                 async with self._gates[track]:
                     waiting.popleft()
                     await job()
+        except asyncio.CancelledError:
+            if not _is_cancelled():
+                # Nobody has cancelled this lane: a library has cancelled what a job waited for, and the rest of the
+                # lane would be gone without a word.
+                self._fail(Restart(f"a call was cancelled from within, in the lane of {lane}"))
+            raise
         except Exception as error:  # noqa: BLE001 - handed to failure(), which raises it where the process ends
-            if not self._failed.done():
-                self._failed.set_exception(error)
+            self._fail(error)
         finally:
             del self._waiting[lane]
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
 
     async def failure(self) -> None:
         """Wait for the first job that raises, and raise it."""
@@ -81,3 +92,8 @@ class Lanes:
             self._failed.cancel()
         elif not self._failed.cancelled():
             self._failed.exception()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -22,22 +22,29 @@ from tollgate_venues.adapter import VenueOrder
 _SECOND_US = 1_000_000
 _MINUTE_S = 60
 _BPS = 10_000
+_EXITS_PART = 5
 
 
 class Pace:
-    """Execution's own speed limit: at most so many orders in any second of the monotonic clock."""
+    """Execution's own speed limit: at most so many orders in any second of the monotonic clock.
+
+    A fifth of them is left to what makes a position smaller: a flood of entries must not keep us from getting out.
+    """
 
     def __init__(self, orders_per_s_max: int) -> None:
         self._sent_us: deque[int] = deque(maxlen=orders_per_s_max)
+        self._entered_us: deque[int] = deque(maxlen=orders_per_s_max - orders_per_s_max // _EXITS_PART)
 
-    def is_used_up(self, monotonic_us: int) -> bool:
+    def is_used_up(self, monotonic_us: int, *, is_exit: bool) -> bool:
         """Say whether one more order now would be one too many."""
-        full = len(self._sent_us) == self._sent_us.maxlen
-        return full and monotonic_us - self._sent_us[0] < _SECOND_US
+        counted = (self._sent_us,) if is_exit else (self._sent_us, self._entered_us)
+        return any(len(sent) == sent.maxlen and monotonic_us - sent[0] < _SECOND_US for sent in counted)
 
-    def count(self, monotonic_us: int) -> None:
+    def count(self, monotonic_us: int, *, is_exit: bool) -> None:
         """Note that an order leaves now."""
         self._sent_us.append(monotonic_us)
+        if not is_exit:
+            self._entered_us.append(monotonic_us)
 
 
 class Turnover:
@@ -86,6 +93,8 @@ class Place:
     is_reconciled: bool = True
     """Whether the venue's orders were read since it was opened again."""
     quoted: Quoted | None = None
+    waits_in_vain: bool = False
+    """Whether it was opened again so long ago that an exit waits no longer for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +153,7 @@ def reasons_not_to_send(approval: Approval, order: VenueOrder, moment: Moment) -
         # What protects a position was approved for as long as it is held.
         (Reason.APPROVAL_EXPIRED, approval.expires_us <= moment.wall_us and not protects),
         (Reason.APPROVAL_MISMATCH, not (protects or _is_within(approval, order))),
-        (Reason.VENUE_NOT_OPEN, not takes_order(order, place, caps)),
+        (Reason.VENUE_NOT_OPEN, not takes_order(order, place, caps, is_exit=is_exit)),
     )
     return tuple(reason for reason, applies in checks if applies)
 
@@ -169,14 +178,15 @@ def is_reducing(approval: Approval, order: VenueOrder, reducible: Decimal) -> bo
     return approval.reduce_only and order.quantity <= reducible
 
 
-def takes_order(order: VenueOrder, place: Place, caps: Caps) -> bool:
+def takes_order(order: VenueOrder, place: Place, caps: Caps, *, is_exit: bool) -> bool:
     """Say whether the venue is open for such an order, as the tape has it; one that was never stated is left to it."""
     if place.status is None:
         return True
     if place.status is InstrumentStatus.AUCTION:
         rests = order.time_in_force is TimeInForce.GTC and order.limit_price is not None
         return caps.trades_in_auction and rests
-    return place.status is InstrumentStatus.OPEN and place.is_reconciled
+    is_read = place.is_reconciled or (is_exit and place.waits_in_vain)
+    return place.status is InstrumentStatus.OPEN and is_read
 
 
 def takes_cancel(status: InstrumentStatus | None) -> bool:

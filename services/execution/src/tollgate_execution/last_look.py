@@ -28,6 +28,9 @@ from tollgate_execution.last_checks import (
 from tollgate_execution.permits import PermitHolder
 from tollgate_venues.adapter import VenueOrder
 
+# As after a start: an exit waits so long for the venue's orders to be read, and then goes by our own count.
+_EXITS_WAIT_US = 10_000_000
+
 
 class LastLook:
     """Looks once more; holds what execution itself has sent lately."""
@@ -59,26 +62,29 @@ class LastLook:
 
     def reasons(self, approval: Approval, order: VenueOrder) -> tuple[Reason, ...]:
         """Return every reason against sending ``order`` now; none means send."""
-        return reasons_not_to_send(approval, order, self._moment(approval))
+        return reasons_not_to_send(approval, order, self._moment(approval, order))
 
     def purpose(self, approval: Approval, order: VenueOrder) -> Purpose:
         """Return what sending ``order`` is for: a protective stop makes a position smaller, too."""
-        makes_smaller = order.trigger_price is not None or is_reducing(approval, order, self._core.reducible(approval))
-        return Purpose.REDUCE if makes_smaller else Purpose.ENTRY
+        return Purpose.REDUCE if self._makes_smaller(approval, order) else Purpose.ENTRY
 
     def count(self, approval: Approval, order: VenueOrder) -> None:
         """Note that ``order`` leaves now."""
         monotonic_us = self._clock.monotonic_us()
-        self._pace.count(monotonic_us)
+        is_exit = self._makes_smaller(approval, order)
+        self._pace.count(monotonic_us, is_exit=is_exit)
         # What can only make a position smaller is bounded by the position.
-        if order.trigger_price is None and not is_reducing(approval, order, self._core.reducible(approval)):
+        if not is_exit:
             self._turnover.count(monotonic_us, worth(order) or ZERO)
 
     def may_cancel(self, symbol: str) -> bool:
         """Say whether the venue takes cancels in ``symbol``, as the tape has it."""
         return takes_cancel(self._status(symbol))
 
-    def _moment(self, approval: Approval) -> Moment:
+    def _makes_smaller(self, approval: Approval, order: VenueOrder) -> bool:
+        return order.trigger_price is not None or is_reducing(approval, order, self._core.reducible(approval))
+
+    def _moment(self, approval: Approval, order: VenueOrder) -> Moment:
         monotonic_us = self._clock.monotonic_us()
         wall_us = self._clock.wall_us()
         before, in_symbol = self._core.open_before(approval.client_order_id, approval.symbol)
@@ -88,7 +94,7 @@ class LastLook:
             kill=self._core.kill,
             permit=self._permits.fresh(wall_us, monotonic_us) if self._runner.vouches(monotonic_us) else None,
             reducible=self._core.reducible(approval),
-            pace_is_used_up=self._pace.is_used_up(monotonic_us),
+            pace_is_used_up=self._pace.is_used_up(monotonic_us, is_exit=self._makes_smaller(approval, order)),
             caps=self._caps,
             is_stopping=self.is_stopping,
             is_safe_mode=self.is_safe_mode or self._core.safety.engaged,
@@ -101,8 +107,10 @@ class LastLook:
     def _place(self, symbol: str) -> Place:
         market = self._core.market
         # What became of our orders while the venue was shut is read before any new one is sent.
-        is_reconciled = max(self.read_us(), self._core.agreement.began_us) >= market.opened_us(symbol)
-        return Place(self._status(symbol), is_reconciled, market.quoted(symbol))
+        opened_us = market.opened_us(symbol)
+        is_reconciled = max(self.read_us(), self._core.agreement.began_us) >= opened_us
+        waits_in_vain = self._clock.wall_us() - opened_us >= _EXITS_WAIT_US
+        return Place(self._status(symbol), is_reconciled, market.quoted(symbol), waits_in_vain)
 
     def _status(self, symbol: str) -> InstrumentStatus | None:
         instrument = self._core.market.instrument(symbol)

@@ -1,8 +1,9 @@
 """Reconciliation without end: when a round is made, that it is made again when it failed, and whether it converges.
 
 The law of this module: there are never two rounds at once, none is skipped for another, and until the first one is
-complete no approval is acted upon. What a round reads and reports is in ``rounds``; what follows from it is the
-core's to decide.
+complete no approval of an entry is acted upon. An exit waits for the orders' part of it, and no longer than
+``EXITS_WAIT_S``: a venue whose lists fail must not keep us in a position. What a round reads and reports is in
+``rounds``; what follows from it is the core's to decide.
 """
 
 import asyncio
@@ -15,9 +16,9 @@ from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Order, OrderState
-from tollgate_contracts.reconciliation import Reconcile, SyncCause
+from tollgate_contracts.reconciliation import Difference, Reconcile, SyncCause
 from tollgate_execution.reports import RoundRead
-from tollgate_execution.rounds import Rounds
+from tollgate_execution.rounds import NotReadBack, Rounds
 from tollgate_execution.sender import Sender
 from tollgate_execution.settings import SyncSection
 from tollgate_execution.statements import Statements
@@ -32,6 +33,9 @@ _RETRY_S_MIN, _RETRY_S_MAX = 0.1, 5.0
 # A venue may ask for a longer wait than we would take; after this it is asked all the same.
 _WAIT_S_MAX = 600.0
 _JITTER = 0.1
+# After this long an exit is sent by our own count alone. It can take off no more than we hold by it, and the orders
+# that a process before us left open are each asked about by then.
+EXITS_WAIT_S = 10.0
 _WEIGHT = {SyncCause.SCHEDULE: 0, SyncCause.DOUBT: 1, SyncCause.STREAM: 2, SyncCause.START: 3}
 
 
@@ -83,6 +87,9 @@ class Reconciliation:
         self._statements = statements
         self._clock = clock
         self._convergence = Convergence()
+        for difference in Difference:
+            # A series that begins at one shows no increase: the first of its kind would call nobody.
+            metrics.RECONCILE_DIFFERENCES.labels(difference.value)
         self._listening = asyncio.Event()
         self._wanted: SyncCause | None = None
         self._some = asyncio.Event()
@@ -90,6 +97,8 @@ class Reconciliation:
         self._last: RoundRead | None = None
         self._classes: dict[str, int] = {}
         self._failed = ""
+        self._exits_from_us: int | None = None
+        """From when exits wait for no round, monotonic; none before the first one was begun, and once they do not."""
 
     @property
     def is_listening(self) -> bool:
@@ -178,32 +187,49 @@ class Reconciliation:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._listening.wait(), _LISTEN_S)
         cause, retry_s = SyncCause.START, _RETRY_S_MIN
+        self._exits_from_us = self._clock.monotonic_us() + int(EXITS_WAIT_S * _US_PER_S)
         while True:
-            failure = await self._make(cause)
-            if failure is None:
+            asked_us = await self._make(cause)
+            if asked_us is None:
                 retry_s = _RETRY_S_MIN
                 cause = await self._next_cause()
                 continue
             self._sender.drop_expired()
-            asked_s = (failure.retry_after_us or 0) / _US_PER_S
-            await self._clock.sleep(max(retry_s * (1 + self._clock.random()), min(asked_s, _WAIT_S_MAX)))
+            await self._wait(max(retry_s * (1 + self._clock.random()), min(asked_us / _US_PER_S, _WAIT_S_MAX)))
             retry_s = min(retry_s * 2, _RETRY_S_MAX)
             cause = self._taken(cause if self._last is None else SyncCause.DOUBT)
 
-    async def _make(self, cause: SyncCause) -> VenueUnavailable | None:
-        """Make one round; returns why it failed, or none."""
+    async def _wait(self, wait_s: float) -> None:
+        """Wait after a round that failed, and let exits go when their time to wait for one is over."""
+        if self._exits_from_us is not None:
+            left_s = max(self._exits_from_us - self._clock.monotonic_us(), 0) / _US_PER_S
+            if left_s <= wait_s:
+                await self._clock.sleep(left_s)
+                wait_s -= left_s
+                self._sender.release_exits()
+                self._exits_from_us = None
+        await self._clock.sleep(wait_s)
+
+    async def _make(self, cause: SyncCause) -> int | None:
+        """Make one round; returns none, or where it failed, for how long the venue asks us to wait, microseconds."""
         self._round_began_us = began_us = self._clock.monotonic_us()
         try:
             read = await self._rounds.make(cause)
-        except VenueUnavailable as error:
-            metrics.RECONCILE_ROUNDS.labels("failed").inc()
-            if str(error) != self._failed:
-                logger().warning("reconciliation.round.failed", cause=cause.value.lower(), outcome=str(error))
-            self._failed = str(error)
-            return error
+        except (VenueUnavailable, NotReadBack) as error:
+            return self._fail(cause, error)
+        if read.unread is not None:
+            self._convergence.read(read, began_us, self._clock.monotonic_us())
+            return self._fail(cause, read.unread)
         self._failed = ""
         self._note(read, began_us)
         return None
+
+    def _fail(self, cause: SyncCause, error: VenueUnavailable | NotReadBack) -> int:
+        metrics.RECONCILE_ROUNDS.labels("failed").inc()
+        if str(error) != self._failed:
+            logger().warning("reconciliation.round.failed", cause=cause.value.lower(), outcome=str(error))
+        self._failed = str(error)
+        return (error.retry_after_us or 0) if isinstance(error, VenueUnavailable) else 0
 
     def _note(self, read: RoundRead, began_us: int) -> None:
         now_us = self._clock.monotonic_us()

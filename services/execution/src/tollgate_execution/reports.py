@@ -3,17 +3,26 @@
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from tollgate_contracts.approval import SignedText
+from pydantic import ValidationError
+
+from tollgate_contracts.approval import Approval
 from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Report, ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import Account, Adoption, Movement, Sync, SyncCause
-from tollgate_venues.evidence import AccountEvidence, Evidence, MovementEvidence
+from tollgate_execution.core.placing import Leg
+from tollgate_execution.store import JournalRow
+from tollgate_venues.adapter import VenueUnavailable
+from tollgate_venues.evidence import AccountEvidence, Evidence, Failure, MovementEvidence
 
 _TEXT_MAX = 2_000
 _OURS = re.compile("tg[0-9a-f]{30}")
+
+M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,8 @@ class RoundRead:
     fills_read: int
     differences: int
     open_differences: int
+    unread: VenueUnavailable | None = None
+    """Why movements or the account were not read; none where they were."""
 
 
 def known_by(client_order_id: str, venue_order_id: str | None) -> str:
@@ -40,7 +51,24 @@ def known_by(client_order_id: str, venue_order_id: str | None) -> str:
     if _OURS.fullmatch(client_order_id):
         return client_order_id
     text = f"foreign {client_order_id} {venue_order_id or ''}"
-    return f"tg{hashlib.sha256(text.encode()).hexdigest()[:30]}"
+    return f"tg{hashlib.sha256(_clean(text).encode()).hexdigest()[:30]}"
+
+
+def _clean(text: str) -> str:
+    # JSON from a venue may hold what neither UTF-8 nor the journal's database can; it must not end the process.
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _read(kind: type[M], **fields: Any) -> M:
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        raise VenueUnavailable(f"{kind.__name__.lower()}: {_words(error)}", Failure.UNREADABLE) from error
+
+
+def _words(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +86,16 @@ class Reporter:
     def report(self, evidence: Evidence, asked_us: int | None = None) -> Report:
         """Return the report; an answer to a question is stamped with the time of asking, because absence is proof.
 
-        The time is part of the id: the same words at another time are another report.
+        The time is part of the id: the same words at another time are another report. What no message can hold, such
+        as a time in the wrong unit, is no answer: the venue has said nothing that could be read.
         """
+        try:
+            return self._report(evidence, asked_us)
+        except ValidationError as error:
+            silent = Evidence(evidence.client_order_id, evidence.source, ReportStatus.NO_ANSWER)
+            return self._report(replace(silent, detail=f"unreadable: {_words(error)}"), asked_us)
+
+    def _report(self, evidence: Evidence, asked_us: int | None) -> Report:
         about_a_question = evidence.source is ReportSource.QUERY or evidence.status is ReportStatus.ABSENT
         ts_us = asked_us if asked_us is not None and about_a_question else self.now_us()
         known = known_by(evidence.client_order_id, evidence.venue_order_id)
@@ -73,7 +109,7 @@ class Reporter:
             "trades": evidence.trades,
             "busted": evidence.busted,
             "reason": evidence.reason,
-            "detail": f"{foreign}{evidence.detail}"[:_TEXT_MAX],
+            "detail": _clean(f"{foreign}{evidence.detail}")[:_TEXT_MAX],
             "venue_ts_us": evidence.venue_ts_us,
         }
         draft = Report(
@@ -102,9 +138,10 @@ class Reporter:
         )
 
     def account_message(self, evidence: AccountEvidence) -> Account:
-        """Return balances and fees as a message."""
+        """Return balances and fees as a message; raises ``VenueUnavailable`` for what no message can hold."""
         ts_us = self.now_us()
-        return Account(
+        return _read(
+            Account,
             id=f"execution:{self.venue}:account-{ts_us}",
             desk=self.desk,
             run_id=self.run_id,
@@ -121,10 +158,14 @@ class Reporter:
         )
 
     def movement(self, evidence: MovementEvidence) -> Movement:
-        """Return money that moved without an order as a message; the core takes each of the venue's ids once."""
+        """Return money that moved without an order as a message; the core takes each of the venue's ids once.
+
+        Raises ``VenueUnavailable`` for what no message can hold.
+        """
         ts_us = self.now_us()
         digest = hashlib.sha256(f"{self.run_id} {ts_us} {evidence.movement_id}".encode()).hexdigest()[:32]
-        return Movement(
+        return _read(
+            Movement,
             id=f"execution:{self.venue}:movement-{digest}",
             desk=self.desk,
             run_id=self.run_id,
@@ -141,19 +182,23 @@ class Reporter:
             venue_ts_us=evidence.venue_ts_us,
         )
 
-    def adoption(self, client_order_id: str, decision_id: str, signed: SignedText) -> Adoption:
+    def adoption(self, row: JournalRow) -> Adoption:
         """Return an order that only the journal knows as a message."""
+        own = Approval.model_validate_json(row.signed.text).client_order_id
         ts_us = self.now_us()
         return Adoption(
-            id=f"execution:{self.venue}:adoption-{client_order_id}-{ts_us}",
+            id=f"execution:{self.venue}:adoption-{row.client_order_id}-{ts_us}",
             desk=self.desk,
             run_id=self.run_id,
             ts_us=ts_us,
             cause=None,
             cycle_id=self.cycle_id(),
-            client_order_id=client_order_id,
-            decision_id=decision_id,
-            approval=signed,
+            client_order_id=row.client_order_id,
+            attempt=row.attempt,
+            protects=None if row.leg is Leg.ORDER else own,
+            ended_as=row.ended_as,
+            decision_id=row.decision_id,
+            approval=row.signed,
         )
 
     def sync(self, read: RoundRead) -> Sync:

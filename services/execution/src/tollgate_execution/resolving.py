@@ -1,4 +1,4 @@
-"""The operator's word on an order of unknown outcome: taken only when the venue has nothing to say.
+"""The operator's word on an order that the venue owes us word of: taken only when it has nothing more to say.
 
 The venue is asked once more first. What it says goes on the tape as always, and if it shows the order its word counts
 and no other. The operator's word is a report like any other: the core ends the order when it reads it back, and a
@@ -13,7 +13,7 @@ from enum import Enum, unique
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.telemetry.logs import logger
-from tollgate_contracts.execution import OrderState, ReportSource, ReportStatus
+from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.core.record import OrderRecord
@@ -22,6 +22,7 @@ from tollgate_execution.sender import Sender
 from tollgate_venues.evidence import Evidence
 
 _SHOWS_NOTHING = frozenset({ReportStatus.ABSENT, ReportStatus.NO_ANSWER})
+_ENDS = frozenset({ReportStatus.FILLED, ReportStatus.CANCELLED, ReportStatus.EXPIRED, ReportStatus.REJECTED})
 # An append and its way back take milliseconds.
 _READ_BACK_S, _LOOK_EVERY_S = 2.0, 0.01
 
@@ -39,7 +40,7 @@ class Verdict(Enum):
     NO_ORDER = "no_order"
     """No such order is held."""
     NOT_UNKNOWN = "not_unknown"
-    """The order's outcome is known."""
+    """The order's outcome is known, and the venue owes no word of it."""
     NOT_ESCALATED = "not_escalated"
     """The venue is still being asked."""
     SHOWN = "shown"
@@ -74,7 +75,7 @@ class Resolver:
         if isinstance(found, Resolution):
             return found
         evidence = await sender.look_up(client_order_id)
-        if evidence is not None and (evidence.trades or evidence.status not in _SHOWS_NOTHING):
+        if evidence is not None and not _leaves_it_open(found, evidence):
             return Resolution(Verdict.SHOWN, f"the venue shows it as {evidence.status.value}: its word counts")
         # Asking took its time, in which the order may have been heard of by other ways.
         found = self._find(client_order_id)
@@ -97,7 +98,7 @@ class Resolver:
         record = self._core.orders.get(client_order_id)
         if record is None:
             return Resolution(Verdict.NO_ORDER, f"no order {client_order_id} is held")
-        if record.state is not OrderState.UNKNOWN:
+        if not record.is_unsettled:
             return Resolution(Verdict.NOT_UNKNOWN, f"the order is {record.state.value}: its outcome is known")
         if not is_escalated(record, self._core.watch):
             tried = f"asked {record.probes} times of {self._core.watch.probes_max}"
@@ -107,7 +108,15 @@ class Resolver:
     async def _read_back(self, client_order_id: str) -> Resolution:
         with suppress(TimeoutError):
             async with asyncio.timeout(_READ_BACK_S):
-                while (record := self._core.orders.get(client_order_id)) and record.state is OrderState.UNKNOWN:
+                while (record := self._core.orders.get(client_order_id)) and record.is_unsettled:
                     await self._clock.sleep(_LOOK_EVERY_S)
                 return Resolution(Verdict.ENDED, "" if record is None else f"the order is {record.state.value}")
         return Resolution(Verdict.SAID, "it is on the tape; look at the order in a moment")
+
+
+def _leaves_it_open(record: OrderRecord, evidence: Evidence) -> bool:
+    """Say whether the venue has no word on the order, or the one that was not enough as often as it was asked."""
+    if evidence.status in _SHOWS_NOTHING and not evidence.trades:
+        return True
+    # Should it bring the missing trades now, the tape has them before the operator's word, and that changes nothing.
+    return record.misses_trades and evidence.status in _ENDS

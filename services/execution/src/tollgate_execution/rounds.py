@@ -1,13 +1,14 @@
 """One round of reconciliation: what the venue says of everything, read once, and put on the tape where it is news.
 
-The law of this module: it reads and reports, and decides nothing. A call that fails ends the round, because what was
-not read says nothing: an error is never "not found". Fills are the venue's own trades and are never inferred. A page
-of fills counts as read once the ``sync`` message that closes the round is on the tape; until then it is read again.
+The law of this module: it reads and reports, and decides nothing. A call for orders or fills that fails ends the
+round, because what was not read says nothing: an error is never "not found". One for money fails the round too, but
+only after its orders are read and said: getting out of a position does not wait for a list of deposits. Fills are the
+venue's own trades and are never inferred. A page of fills counts as read once the ``sync`` message that closes the
+round is on the tape; until then it is read again.
 """
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
@@ -16,14 +17,15 @@ from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.execution import OrderState, ReportSource, ReportStatus
 from tollgate_contracts.reconciliation import SyncCause
 from tollgate_execution.core import ExecutionCore
+from tollgate_execution.core.placing import Leg
 from tollgate_execution.core.record import OrderRecord
 from tollgate_execution.core.sync import unexplained
 from tollgate_execution.reports import Reporter, RoundRead, known_by
 from tollgate_execution.sender import Sender
 from tollgate_execution.settings import ForeignOrders, SyncSection
 from tollgate_execution.statements import Statements
-from tollgate_execution.store import Journal
-from tollgate_venues.adapter import OrderReference, VenueAdapter
+from tollgate_execution.store import Journal, JournalRow
+from tollgate_venues.adapter import OrderReference, VenueAdapter, VenueUnavailable
 from tollgate_venues.evidence import Evidence, FillEvidence
 
 # Of the lists of fills and of movements at most so many pages are read in one round; the next one goes on from there.
@@ -39,6 +41,10 @@ _READ_BACK_S = 10.0
 # So many orders are compared before others get their turn.
 _TURN = 64
 _WORKING = frozenset({OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED})
+
+
+class NotReadBack(Exception):
+    """The tape's reader is so far behind that nothing can be said of what we hold; the round is made again."""
 
 
 class Rounds:
@@ -69,6 +75,8 @@ class Rounds:
         self._waits = False
         self._orphans: tuple[str, ...] = ()
         self._tried: dict[str, None] = {}
+        self._foreign: dict[str, None] = {}
+        """Ids of the venue that the journal does not have: a row comes before its order, and never after it."""
         self._asked_us: dict[str, int] = {}
         self._said_us = 0
         self._said_open = 0
@@ -85,7 +93,10 @@ class Rounds:
         self._orphans = tuple(client_order_ids)
 
     async def make(self, cause: SyncCause) -> RoundRead:
-        """Make one round and return what was read; raises ``VenueUnavailable`` for the first call that fails."""
+        """Make one round and return what was read, and in ``unread`` what of the money was not.
+
+        Raises ``VenueUnavailable`` for the first call for orders or fills that fails, and ``NotReadBack``.
+        """
         began_us, began = self._clock.wall_us(), self._clock.monotonic_us()
         found = self.found
         await self._opened()
@@ -99,10 +110,12 @@ class Rounds:
         # What has just been reported may have ended orders that would else be looked for.
         await self._read_back()
         unanswered = await self._ask_missing(cause, named, began_us)
-        movement_cursor = await self._read_movements()
-        await self._statements.state(only_news=True)
         await self._read_back()
-        left = unexplained(self._core.orders.active(), self._core.agreement) + unanswered + (not whole)
+        if whole:
+            self._sender.release_exits()
+        movement_cursor, unread = await self._read_money()
+        await self._read_back()
+        left = unexplained(self._core.orders.active(), self._core.agreement)
         read = RoundRead(
             cause=cause,
             began_us=began_us,
@@ -113,7 +126,8 @@ class Rounds:
             orders_read=len(open_orders) + len(recent.orders),
             fills_read=fills_read,
             differences=self.found - found,
-            open_differences=left,
+            open_differences=left + unanswered + (not whole) + (unread is not None),
+            unread=unread,
         )
         await self._say(read)
         return read
@@ -166,18 +180,28 @@ class Rounds:
             known = known_by(fill.client_order_id, fill.venue_order_id)
             if self._core.orders.find(known) is not None or not self._is_old(fill):
                 groups.setdefault(known, []).append(fill)
-        await self._adopt(groups)
+        await self._adopt(groups, have_traded=True)
         for group in groups.values():
             await self._sender.observe(_traded(group))
 
     def _is_old(self, fill: FillEvidence) -> bool:
         """Say whether a fill of an order that is not held is booked already, or is in the opening balances."""
         if fill.trade is None:
-            return True
+            # What the first reading lists was taken back before we began; after it, nothing is told us in vain.
+            return not self._core.agreement.fill_cursor
         portfolio = self._core.portfolio
         opened_us = portfolio.opened_us if portfolio is not None else 0
         booked = self._core.agreement.has_booked(fill.symbol, fill.trade.trade_id)
         return booked or fill.trade.venue_ts_us <= opened_us
+
+    async def _read_money(self) -> tuple[str, VenueUnavailable | None]:
+        """Read movements and the account; returns the cursor, and how that failed if it did."""
+        try:
+            movement_cursor = await self._read_movements()
+            await self._statements.state(only_news=True)
+        except VenueUnavailable as unread:
+            return self._core.agreement.movement_cursor, unread
+        return movement_cursor, None
 
     async def _read_movements(self) -> str:
         cursor = self._core.agreement.movement_cursor
@@ -208,7 +232,7 @@ class Rounds:
                 # One of ours that is over and forgotten.
                 continue
             await self._sender.observe(evidence, asked_us)
-            if found is None and evidence.status is ReportStatus.OPEN:
+            if found is None and known not in ours and evidence.status is ReportStatus.OPEN:
                 await self._remove_foreign(evidence, asked_us)
         return frozenset(named)
 
@@ -224,26 +248,34 @@ class Rounds:
             outcome=answer.status.value.lower(),
         )
 
-    async def _adopt(self, known: Iterable[str]) -> frozenset[str]:
+    async def _adopt(self, known: Iterable[str], *, have_traded: bool = False) -> frozenset[str]:
         """Take back orders of ours that the tape does not hold; returns all that are ours by the journal.
 
-        One that has ended by the journal is not taken back: its trades are booked, and it is forgotten since.
+        One that has ended by the journal is taken back only where the venue lists a trade of it that is not booked.
         """
         core = self._core
-        unheld = [each for each in known if core.orders.find(each) is None and not core.strangers.knows(each)]
+        unheld = [each for each in known if core.orders.find(each) is None and each not in self._foreign]
         used = frozenset(each for each in unheld if core.is_used(each))
-        unheld = [each for each in unheld if each not in used]
-        if not unheld:
+        asked = unheld if have_traded else [each for each in unheld if each not in used]
+        if not asked:
             return used
-        rows = await self._journal.find(unheld)
-        wanted = [row for row in rows if row.is_first and not row.is_ended and row.client_order_id not in self._tried]
+        rows = await self._journal.find(asked)
+        ours = used | {row.client_order_id for row in rows}
+        self._foreign = _newest(self._foreign, (each for each in asked if each not in ours))
+        wanted = [row for row in rows if self._is_wanted(row, have_traded=have_traded)]
         # One that the core does not take, for want of a key, is not offered to it again.
-        self._tried = dict.fromkeys([*self._tried, *(row.client_order_id for row in wanted)][-LISTED_MAX:])
+        self._tried = _newest(self._tried, (row.client_order_id for row in wanted if row.ended_as is None))
         for row in wanted:
-            await self._runner.observe(self._reporter.adoption(row.client_order_id, row.decision_id, row.signed))
+            await self._runner.observe(self._reporter.adoption(row))
         if wanted:
             await self._read_back()
-        return used | {row.client_order_id for row in rows}
+        return ours
+
+    def _is_wanted(self, row: JournalRow, *, have_traded: bool) -> bool:
+        if row.ended_as is not None:
+            return have_traded
+        # A stop that may be live is come upon by the order that it protects.
+        return row.leg is Leg.ORDER and row.client_order_id not in self._tried
 
     async def _ask_missing(self, cause: SyncCause, named: Collection[str], began_us: int) -> int:
         """Ask by id after orders that should be in the lists and are not; returns how many are not answered."""
@@ -262,22 +294,32 @@ class Rounds:
         self._asked_us.update(dict.fromkeys(asked, now_us))
         answered = [asyncio.create_task(self._sender.ask_and_wait(venue_id)) for venue_id in asked]
         pending: set[asyncio.Task[None]] = set()
-        if answered:
-            _, pending = await asyncio.wait(answered, timeout=_ANSWERED_S)
-        for task in pending:
-            task.cancel()
+        try:
+            if answered:
+                _, pending = await asyncio.wait(answered, timeout=_ANSWERED_S)
+        finally:
+            for task in answered:
+                task.cancel()
         return len(missing) - len(asked) + len(pending)
 
     async def _read_back(self) -> None:
         """Wait until what was written up to now is applied: outside events take effect when they are read back."""
         target = self._runner.tip
         self._waits = True
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_READ_BACK_S):
                 while self._runner.position < target:
                     self._applied.clear()
                     await self._applied.wait()
-        self._waits = False
+        except TimeoutError:
+            raise NotReadBack(f"the reader is at {self._runner.position} of {target}") from None
+        finally:
+            self._waits = False
+
+
+def _newest(known: Iterable[str], more: Iterable[str]) -> dict[str, None]:
+    """Return the ids of both, in order, as many of the newest as are remembered."""
+    return dict.fromkeys([*known, *more][-LISTED_MAX:])
 
 
 def _tells_nothing_new(record: OrderRecord, attempt: int, evidence: Evidence) -> bool:

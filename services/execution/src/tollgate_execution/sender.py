@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
@@ -17,16 +17,18 @@ from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.approval import Approval
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Report, ReportSource, ReportStatus
+from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.strategy import TimeInForce
+from tollgate_execution.asked import order_of
 from tollgate_execution.calls import GuardedVenue, Purpose
 from tollgate_execution.core import Cancel, Effect, ExecutionCore, Query, Settle, Submit
-from tollgate_execution.core.placing import Leg
+from tollgate_execution.core.placing import Placing
+from tollgate_execution.holding import Holding
 from tollgate_execution.lanes import Lanes, Track
 from tollgate_execution.last_look import LastLook
 from tollgate_execution.permits import PermitHolder
 from tollgate_execution.reports import Reporter
+from tollgate_execution.saying import Saying
 from tollgate_execution.store import Journal, WriteAhead
 from tollgate_execution.write_behind import WriteBehind
 from tollgate_venues.adapter import OrderReference, VenueOrder
@@ -50,14 +52,6 @@ _RANKS = {reason: rank for rank, reason in enumerate(Reason)}
 
 # The first permit is awaited for one second, the longest that any may live: four of them come in that time.
 _PERMIT_LOOKS, _PERMIT_LOOK_S = 100, 0.01
-
-
-@dataclass(slots=True)
-class _Appending:
-    """A report on its way to the tape; the core has it once it has read up to its sequence."""
-
-    report: Report
-    sequence: int | None = None
 
 
 class Sender:
@@ -88,10 +82,11 @@ class Sender:
         self._clock = clock
         self._asking: set[str] = set()
         self._unwritten: set[asyncio.Event] = set()
-        self._under_way: dict[str, list[_Appending]] = {}
+        self._saying = Saying(core, runner)
         self._journaled: dict[str, OrderReference] = {}
-        self._held: dict[str, Submit] | None = None
-        """What waits for the first round of reconciliation, by the venue's id; none once nothing waits any more."""
+        self._cancels: dict[str, Cancel] = {}
+        """The cancel that waits in each lane: however often it is asked for meanwhile, it is one."""
+        self._holding = Holding(lambda submit: look.purpose(submit.approval, order_of(submit)) is Purpose.REDUCE)
 
     def carry_out(self, effect: Effect, message: Message) -> None:
         """Begin an effect of ``message``; effects on one order happen one after the other."""
@@ -101,15 +96,16 @@ class Sender:
             case Submit():
                 self.submit(effect)
             case Cancel():
-                self._lanes.run(effect.client_order_id, lambda: self._cancel(effect), Track.CANCEL)
+                self._take_back(effect)
             case Query():
                 self.ask(effect.client_order_id)
 
     def submit(self, submit: Submit) -> None:
-        """Begin the sending of an order, in the trace of the decision that asked for it."""
-        if self._held is not None:
-            self._held[submit.placing.venue_id] = submit
-            return
+        """Begin the sending of an order, in the trace of the decision that asked for it, or hold it back."""
+        if not self._holding.keeps(submit):
+            self._begin(submit)
+
+    def _begin(self, submit: Submit) -> None:
         tracing = self._runner.tracing
         parent = tracing.headers()
         written = asyncio.Event()
@@ -124,32 +120,32 @@ class Sender:
 
         self._lanes.run(submit.placing.venue_id, traced, Track.SUBMIT)
 
-    def hold(self) -> None:
-        """Send nothing until ``release``: what the venue holds of ours is not known yet. Cancels and questions go."""
-        self._held = {}
+    def release_exits(self) -> None:
+        """Send what makes a position smaller, each after its last checks, and hold back no exit any more."""
+        for submit in self._holding.open_to_exits():
+            self._begin(submit)
 
     def release(self) -> None:
         """Send what was held back, each after its last checks, and hold nothing back any more."""
-        held, self._held = self._held or {}, None
-        for submit in held.values():
-            self.submit(submit)
+        for submit in self._holding.open_to_everything():
+            self._begin(submit)
 
     def drop_expired(self) -> None:
-        """Say of each held order whose approval is past that it was not sent."""
-        now_us = self._clock.wall_us()
-        for venue_id, submit in list((self._held or {}).items()):
-            if self._held is not None and submit.approval.expires_us <= now_us:
-                del self._held[venue_id]
-                self._lanes.run(venue_id, partial(self.never_sent, venue_id))
+        """Say of each held order whose time to be sent is over that it was not sent."""
+        for submit in self._holding.take_expired(self._clock.wall_us()):
+            venue_id = submit.placing.venue_id
+            self._lanes.run(venue_id, partial(self.never_sent, venue_id))
 
     async def until_written(self) -> None:
-        """Wait until every submit that was begun is in the journal, or for ``_WRITTEN_S`` at most.
+        """Wait until every submit that was begun since the last call is in the journal, or ``_WRITTEN_S`` at most.
 
-        The tape says SUBMITTING after the journal does, and their disks' syncs do not stand in each other's way.
+        The tape says SUBMITTING after the journal does, and their disks' syncs do not stand in each other's way. One
+        that waits for its turn is not waited for again: the reader would stand still at each step for its sake.
         """
+        begun, self._unwritten = self._unwritten, set()
         with suppress(TimeoutError):
             async with asyncio.timeout(_WRITTEN_S):
-                for written in list(self._unwritten):
+                for written in begun:
                     await written.wait()
 
     def _tell_written(self, written: asyncio.Event) -> None:
@@ -180,31 +176,24 @@ class Sender:
 
     async def observe(self, evidence: Evidence, asked_us: int | None = None) -> None:
         """Put evidence on the tape, unless it would change nothing."""
-        await self._report(self._reporter.report(evidence, asked_us))
+        await self._saying.say(self._reporter.report(evidence, asked_us))
 
     async def never_sent(self, client_order_id: str) -> None:
         """Say that the journal has no row of an order and that its approval is past: it never left."""
-        await self._report(self._reporter.not_sent(client_order_id, ReportSource.JOURNAL, (Reason.APPROVAL_EXPIRED,)))
-
-    async def _report(self, report: Report) -> None:
-        # A stream frame and the answer to a call often say the same within a millisecond: the tape needs one of them.
-        under_way = self._under_way.pop(report.client_order_id, [])
-        under_way = [each for each in under_way if each.sequence is None or each.sequence > self._runner.position]
-        changes = self._core.would_change(report, [each.report for each in under_way])
-        appending = _Appending(report)
-        if changes:
-            under_way.append(appending)
-        if under_way:
-            self._under_way[report.client_order_id] = under_way
-        if changes:
-            appending.sequence = await self._runner.observe(report)
+        await self._saying.say(
+            self._reporter.not_sent(client_order_id, ReportSource.JOURNAL, (Reason.APPROVAL_EXPIRED,))
+        )
 
     async def _submit(self, submit: Submit, on_disk: asyncio.Event) -> None:
-        order = _order_of(submit)
+        order = order_of(submit)
         await self._first_permit()
         if self._is_over(order.client_order_id):
             # It has waited for so long that its end was said meanwhile: a row now would never be closed.
             self._tell_written(on_disk)
+            return
+        if self._is_shown(order.client_order_id):
+            self._tell_written(on_disk)
+            self._ask_instead(order)
             return
         began = time.perf_counter()
         written = await self._write_ahead(submit)
@@ -234,12 +223,16 @@ class Sender:
         for _ in range(_SENDINGS_MAX):
             purpose = self._look.purpose(approval, order)
             held = await self._venue.clearance(purpose, submit.placing.until_us)
+            if self._is_shown(order.client_order_id):
+                self._ask_instead(order)
+                return
             # From this look to the first byte nothing is awaited.
-            reasons = _in_order(self._look.reasons(approval, order), held)
+            reasons = _in_order(self._look.reasons(approval, order), held, self._taken_back(submit.placing))
             if reasons:
                 await self._not_sent(order, reasons, evidence)
                 return
-            evidence = await self._send_once(approval, order, purpose)
+            # What made a position smaller before the wait may be an entry by now, and a breaker may hold it back.
+            evidence = await self._send_once(approval, order, self._look.purpose(approval, order))
             if not _came_too_fast(evidence):
                 break
         if evidence is not None:
@@ -266,7 +259,7 @@ class Sender:
         logger().warning("order.submit.not_sent", **_words(order), outcome=reasons[0].value)
         metrics.SUBMITS.labels("NOT_SENT").inc()
         if before is None:
-            await self._report(self._reporter.not_sent(order.client_order_id, ReportSource.SUBMIT, reasons))
+            await self._saying.say(self._reporter.not_sent(order.client_order_id, ReportSource.SUBMIT, reasons))
             return
         words = ", ".join(reason.value for reason in reasons)
         await self.observe(replace(before, detail=f"{before.detail}; not sent again: {words}"))
@@ -278,10 +271,32 @@ class Sender:
                 return
             await self._clock.sleep(_PERMIT_LOOK_S)
 
+    def _taken_back(self, placing: Placing) -> Reason | None:
+        """Return why an order that has waited to be sent is not wanted any more; none while it is."""
+        found = self._core.orders.find(placing.venue_id)
+        # Of one that is sent at ``until_us`` or later, whoever is told that the venue has none would believe it.
+        if found is None or found[0].is_over or placing.until_us <= self._clock.wall_us():
+            return Reason.APPROVAL_EXPIRED
+        wish = found[0].cancel
+        if wish is None or not wish.holds(self._clock.wall_us()):
+            return None
+        # A cancel that risk has approved ends the approval before it.
+        return wish.why or Reason.APPROVAL_EXPIRED
+
+    def _take_back(self, cancel: Cancel) -> None:
+        """Begin a cancel; one that still waits is carried out for both, for as long as either may be asked for."""
+        venue_id = cancel.client_order_id
+        waiting = self._cancels.get(venue_id)
+        if waiting is None:
+            self._cancels[venue_id] = cancel
+            self._lanes.run(venue_id, lambda: self._cancel(self._cancels.pop(venue_id)), Track.CANCEL)
+        elif cancel.until_us is None or (waiting.until_us is not None and cancel.until_us > waiting.until_us):
+            self._cancels[venue_id] = cancel
+
     async def _cancel(self, cancel: Cancel) -> None:
         venue_id, asked_us = cancel.client_order_id, self._clock.wall_us()
         if cancel.until_us is not None and cancel.until_us <= asked_us:
-            await self._report(self._reporter.not_sent(venue_id, ReportSource.CANCEL, (Reason.APPROVAL_EXPIRED,)))
+            await self._saying.say(self._reporter.not_sent(venue_id, ReportSource.CANCEL, (Reason.APPROVAL_EXPIRED,)))
             return
         began = time.perf_counter()
         reference = self._refer_to(venue_id)
@@ -315,7 +330,7 @@ class Sender:
         evidence = await self._venue.query(reference)
         metrics.VENUE_SECONDS.labels("query").observe(time.perf_counter() - began)
         report = self._reporter.report(evidence, asked_us)
-        await self._report(report)
+        await self._saying.say(report)
         if self._core.orders.find(client_order_id) is None and evidence.status not in _TELLS_NOTHING:
             is_over = evidence.status in _ENDED
             if is_over:
@@ -323,6 +338,15 @@ class Sender:
             self._write_behind.settle(client_order_id, evidence.status.value, report, is_over=is_over)
         logger().info("order.query.answered", client_order_id=client_order_id, outcome=evidence.status.value.lower())
         return evidence
+
+    def _is_shown(self, client_order_id: str) -> bool:
+        """Say whether the venue has shown this very order: it is there, whatever our journal says of having sent it."""
+        found = self._core.orders.find(client_order_id)
+        return found is not None and found[0].acknowledged and found[1] == found[0].placing.attempt
+
+    def _ask_instead(self, order: VenueOrder) -> None:
+        logger().warning("order.submit.already_at_venue", **_words(order), outcome="asked")
+        self.ask(order.client_order_id)
 
     def _is_over(self, client_order_id: str) -> bool:
         found = self._core.orders.find(client_order_id)
@@ -338,27 +362,9 @@ class Sender:
         return OrderReference(client_order_id, approval.symbol, venue_order_id, approval.issued_us)
 
 
-def _order_of(submit: Submit) -> VenueOrder:
-    approval, placing = submit.approval, submit.placing
-    is_own = placing.leg is Leg.ORDER
-    return VenueOrder(
-        client_order_id=placing.venue_id,
-        symbol=approval.symbol,
-        side=placing.side,
-        order_type=approval.order_type,
-        quantity=placing.quantity,
-        limit_price=placing.limit_price,
-        # A protective order rests until it is taken back, whatever the order that it protects was.
-        time_in_force=approval.time_in_force if is_own else TimeInForce.GTC,
-        post_only=approval.post_only and is_own,
-        reduce_only=approval.reduce_only or not is_own,
-        trigger_price=placing.trigger_price,
-    )
-
-
-def _in_order(seen: tuple[Reason, ...], held: Reason | None) -> tuple[Reason, ...]:
+def _in_order(seen: tuple[Reason, ...], *others: Reason | None) -> tuple[Reason, ...]:
     """Return all reasons in the order of the taxonomy, each once."""
-    return seen if held is None or held in seen else tuple(sorted((*seen, held), key=_RANKS.__getitem__))
+    return tuple(sorted({*seen, *(reason for reason in others if reason is not None)}, key=_RANKS.__getitem__))
 
 
 def _came_too_fast(evidence: Evidence) -> bool:

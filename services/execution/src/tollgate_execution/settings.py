@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tollgate_chassis.settings import DeskSettings, Section
 from tollgate_contracts.config import canonical_json
@@ -180,8 +180,8 @@ class ExecutionSection(Section):
     """Whether limit orders that rest are sent while the venue is in auction; else they end as ``venue.not_open``."""
     on_stop: OnStop = OnStop.LEAVE
     """What becomes of entries that rest at the venue when execution is told to stop."""
-    stop_ms_max: Annotated[int, Field(ge=100, le=60_000)] = 4_000
-    """How long it may take to stop in order; the supervisor's own patience (8 s) must be longer."""
+    stop_ms_max: Annotated[int, Field(ge=100, le=6_000)] = 4_000
+    """How long it may take to stop in order; the supervisor's own patience (8 s) must be longer by two seconds."""
     concurrency_max: Annotated[int, Field(ge=1, le=256)] = 16
     """Calls to the venue under way at once."""
     approval_life_ms_max: Milliseconds = 60_000
@@ -192,6 +192,37 @@ class ExecutionSection(Section):
     sync: SyncSection = SyncSection()
     safe_mode: SafeModeSection = SafeModeSection()
     calls: CallsSection = CallsSection()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        """Refuse, by name, keys of which one would undo what another is for."""
+        complaints = [
+            complaint
+            for complaint in (self._safe_mode_for_ever(), self._exits_held_tighter(), self._rounds_cut_off())
+            if complaint
+        ]
+        if complaints:
+            raise ValueError("; ".join(complaints))
+        return self
+
+    def _safe_mode_for_ever(self) -> str:
+        limit_ms, longest_ms = self.safe_mode.reconciliation_ms, 2 * self.sync.interval_ms
+        if limit_ms is None or limit_ms >= longest_ms:
+            return ""
+        # What was agreed is as old as a whole interval before the next round can say it again.
+        return f"safe_mode.reconciliation_ms: at least twice sync.interval_ms ({longest_ms}) is expected, or null"
+
+    def _exits_held_tighter(self) -> str:
+        if self.collar_bps is None or self.exit_collar_bps is None or self.collar_bps <= self.exit_collar_bps:
+            return ""
+        return (
+            "exit_collar_bps: no less than collar_bps is expected, or null: getting out is never harder than getting in"
+        )
+
+    def _rounds_cut_off(self) -> str:
+        if self.calls.retry_delay_ms <= self.calls.retry_delay_ms_max <= self.calls.retry_time_ms_max:
+            return ""
+        return "calls: retry_delay_ms <= retry_delay_ms_max <= retry_time_ms_max is expected"
 
     @field_validator("order_notional_max", "minute_notional_max", mode="before")
     @classmethod

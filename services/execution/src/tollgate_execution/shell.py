@@ -143,7 +143,6 @@ class ExecutionShell(Shell):
             write_behind,
             self._clock,
         )
-        sender.hold()
         reconciliation = self._reconciliation(runner, journal, sender, reporter)
         look.read_us = reconciliation.read_us
         self._running = _Running(runner, journal, lanes, write_behind, reporter, sender, look, reconciliation)
@@ -235,7 +234,7 @@ class ExecutionShell(Shell):
         config = running.reporter.config(self._config)
         if config.hash != self._core.config_hash:
             await running.runner.observe(config)
-        self._venue.resume(self._core.circuits.breakers)
+        self._venue.resume(self._core.circuits.breakers, self._core.circuits.banned_until_us)
         await self._recover(running)
         self._configured.set()
 
@@ -274,6 +273,7 @@ class ExecutionShell(Shell):
             if age_us is not None:
                 metrics.PERMIT_AGE_SECONDS.set(age_us / 1_000_000)
             measure_orders(self._core.orders.active(), self._core.watch, self._clock.wall_us())
+            metrics.UNPROTECTED_POSITIONS.set(len(self._core.protecting.unprotected))
             if not await self._broker.ping(timeout=_PING_EVERY_S):
                 raise Restart("permits: the connection to the broker is gone")
             await self._clock.sleep(_PING_EVERY_S)
@@ -316,9 +316,11 @@ class ExecutionShell(Shell):
         await Stopping(self._core, running.runner, *parts, self._settings.execution.on_stop, self._clock).drain()
 
     async def stop(self) -> None:
-        """Let calls under way end, write what is known, and let go."""
+        """Let calls under way end, and let go; what came of them is read from the tape by the next process."""
         if self._running is None:
             return
+        # Whatever ends the process: an order that still waits for the venue's limit does not leave any more.
+        self._running.look.is_stopping = True
         await self._running.lanes.finish(_FINISH_AGAIN_S if self._is_drained else _FINISH_S)
         await self._running.journal.close()
         await self._venue.close()

@@ -16,6 +16,7 @@ import asyncpg
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.exits import BadConfiguration, Restart
 from tollgate_contracts.approval import Approval, SignedText
+from tollgate_contracts.execution import OrderState
 from tollgate_execution.core import Submit
 from tollgate_execution.core.placing import Leg
 from tollgate_venues.adapter import OrderReference
@@ -54,7 +55,7 @@ _NOT_ENDED = """
 _HAS = "SELECT client_order_id FROM execution.journal WHERE client_order_id = ANY($1::text[])"
 
 _FIND = """
-    SELECT client_order_id, decision_id, approval_text, signature, key_id, leg, attempt, ended_us
+    SELECT client_order_id, decision_id, approval_text, signature, key_id, leg, attempt, state, ended_us
     FROM execution.journal WHERE client_order_id = ANY($1::text[]) AND desk = $2 ORDER BY prepared_us"""
 
 _FENCED = "journal_is_fenced"
@@ -103,10 +104,10 @@ class JournalRow:
     client_order_id: str
     decision_id: str
     signed: SignedText
-    is_first: bool
-    """Whether it is the order itself, as approved: neither a later attempt nor its protection."""
-    is_ended: bool
-    """Whether nothing of it can be live at the venue any more."""
+    leg: Leg
+    attempt: int
+    ended_as: OrderState | None
+    """How it has ended; none while something of it may be live at the venue."""
 
 
 class Journal:
@@ -220,8 +221,9 @@ class Journal:
                 client_order_id=row["client_order_id"],
                 decision_id=row["decision_id"],
                 signed=SignedText(text=row["approval_text"], signature=row["signature"], key_id=row["key_id"]),
-                is_first=(row["leg"], row["attempt"]) == (Leg.ORDER.value, 1),
-                is_ended=row["ended_us"] is not None,
+                leg=Leg(row["leg"]),
+                attempt=row["attempt"],
+                ended_as=None if row["ended_us"] is None else OrderState(row["state"]),
             )
             for row in rows
         )

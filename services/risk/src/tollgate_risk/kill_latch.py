@@ -15,7 +15,8 @@ _FILE = "kill-switch.json"
 
 
 UNDATED = 2**62
-"""The epoch of an order of which nobody knows when it was given: no release ends it but one made here."""
+"""The epoch of an order of which nobody knows when it was given: no release ends it but one made here, until it is on
+the tape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,13 @@ class KillLatch:
             self.generation += 1
             self.order = replace(self.order, level=level)
             self._tell("raised", self.order)
+        self._persist()
+
+    def date(self, epoch: int, generation: int) -> None:
+        """Note to which engagement on the tape the order belongs, unless a newer one than ``generation`` has come."""
+        if self.order is None or generation != self.generation or self.order.epoch == epoch:
+            return
+        self.order = replace(self.order, epoch=epoch)
         self._persist()
 
     def forget_on_disk(self) -> None:

@@ -20,7 +20,7 @@ from tollgate_contracts.money import plain
 from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_risk.core import RiskCore, kill, reconciliation
 from tollgate_risk.core.reconciliation import Proof
-from tollgate_risk.kill_latch import KillLatch, Order
+from tollgate_risk.kill_latch import UNDATED, KillLatch, Order
 
 # An operator's call is answered within this time, on the tape or not.
 ANSWER_S = 2.0
@@ -97,10 +97,15 @@ class KillSwitchControl:
         metrics.KILL_SWITCH.set(1)
 
     def _epoch_of_an_order(self) -> int:
-        """Return the engagement that an order to stop belongs to: the one on the tape, or else the next."""
+        """Return the engagement that an order to stop belongs to: the one on the tape, or else the next.
+
+        Who has not read the tape to its end cannot tell: the next one after what was read may have been released long
+        ago. Such an order is dated when it comes onto the tape.
+        """
+        if self._runner is None or not self._runner.live.is_set():
+            return UNDATED
         on_tape = self._core.state.kill
-        is_current = self._runner is not None and self._runner.live.is_set() and self._release is None
-        return on_tape.epoch if on_tape.engaged and is_current else on_tape.epoch + 1
+        return on_tape.epoch if on_tape.engaged and self._release is None else on_tape.epoch + 1
 
     async def engage(self, actor: str, reason: str, level: KillLevel = KillLevel.HALT) -> bool:
         """Say who stopped it, why and how far, put it onto the tape, and return whether it is there in ``ANSWER_S``.
@@ -158,9 +163,12 @@ class KillSwitchControl:
     async def _put_engaged(self, runner: Runner, order: Order) -> None:
         generation = self._latch.generation
         on_tape = self._core.state.kill
+        epoch = on_tape.epoch
         if not on_tape.engaged or order.level.rank > on_tape.level.rank:
+            epoch += 1
             words = {"actor": order.actor, "reason": order.reason}
-            await self._append(runner, engaged=True, level=order.level, epoch=on_tape.epoch + 1, **words)
+            await self._append(runner, engaged=True, level=order.level, epoch=epoch, **words)
+        self._latch.date(epoch, generation)
         self._generation_on_tape = generation
         self._settled.set()
 

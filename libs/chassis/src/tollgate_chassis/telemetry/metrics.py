@@ -89,6 +89,10 @@ UNKNOWN_AGE_SECONDS = Gauge(
 ESCALATED_ORDERS = Gauge(
     "tollgate_escalated_orders", "Orders that the venue was asked about in vain too often: an operator must look."
 )
+UNPROTECTED_POSITIONS = Gauge(
+    "tollgate_unprotected_positions",
+    "Entries whose stop cannot be brought to rest at the venue: an operator must look.",
+)
 SAFE_MODE = Gauge("tollgate_safe_mode", "1 while execution is in safe mode.")
 SAFE_MODE_DEGRADED = Gauge(
     "tollgate_safe_mode_degraded", "1 while this is why execution is in safe mode.", ["dependency"]

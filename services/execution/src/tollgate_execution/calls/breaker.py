@@ -32,6 +32,8 @@ VERDICTS: dict[Failure | None, Verdict] = {
     Failure.REFUSED: Verdict.WELL,
     Failure.NO_ANSWER: Verdict.FAILED,
     Failure.UNREADABLE: Verdict.FAILED,
+    # One that was late on its way is no reason to stop; a clock that is off refuses so many in a row at once.
+    Failure.OUT_OF_TIME: Verdict.FAILED,
     Failure.RATE_LIMITED: Verdict.NEITHER,
     Failure.BANNED: Verdict.TRIPS,
     Failure.MAINTENANCE: Verdict.TRIPS,

@@ -97,6 +97,11 @@ class Meter:
         self._calls.append((now_us, purpose))
         self._used[purpose] += 1
 
+    def share_with_the_past(self, now_us: int) -> None:
+        """Take half of the window for used: what a process before this one has called within it is not known."""
+        for _ in range(self._window.calls // 2):
+            self.count(Purpose.ENTRY, now_us)
+
     def room_us(self) -> int:
         """Return the earliest time at which there can be more room than now."""
         return self._calls[0][0] + self._window.span_us
@@ -111,10 +116,7 @@ class Budget:
     """One limit of the venue, with all its windows, and a pause when the venue has asked for one."""
 
     def __init__(self, windows: Iterable[Window], percent: Mapping[Purpose, int]) -> None:
-        self._meters = [
-            Meter(window, {purpose: window.calls * share // 100 for purpose, share in percent.items()})
-            for window in windows
-        ]
+        self._meters = [Meter(window, _shares(window.calls, percent)) for window in windows]
         self.paused_until_us = 0
         self._halvings = 0
         self._halved_us = 0
@@ -141,10 +143,27 @@ class Budget:
         for meter in self._meters:
             meter.count(purpose, now_us)
 
+    def share_with_the_past(self, now_us: int) -> None:
+        """Begin with half of every window."""
+        for meter in self._meters:
+            meter.share_with_the_past(now_us)
+
     def room_us(self, purpose: Purpose, now_us: int) -> int:
         """Return the earliest time at which there can be room; not before ``now_us``."""
         full = [meter.room_us() for meter in self._meters if not meter.has_room(purpose, now_us, self._halvings)]
         return max(now_us, self.paused_until_us, *full)
+
+
+def _shares(calls: int, percent: Mapping[Purpose, int]) -> dict[Purpose, int]:
+    """Return how many of ``calls`` are kept for each purpose: one at least, the most urgent first, while one is left.
+
+    Of a small window a fifth is nothing, and entries would have all of it.
+    """
+    shares = {purpose: calls * share // 100 for purpose, share in percent.items()}
+    for purpose, share in shares.items():
+        if not share and sum(shares.values()) + 1 < calls:
+            shares[purpose] = 1
+    return shares
 
 
 @dataclass(order=True, slots=True)
@@ -178,6 +197,13 @@ class Budgets:
     def of(self, purpose: Purpose) -> Budget:
         """Return the budget that calls of this purpose draw upon."""
         return self._own[purpose]
+
+    def share_with_the_past(self) -> None:
+        """Begin with half of every window: a process that has just ended may have used up the rest."""
+        now_us = self._clock.monotonic_us()
+        each_once = {id(budget): budget for budget in (*self._own.values(), self._together)}
+        for budget in each_once.values():
+            budget.share_with_the_past(now_us)
 
     async def take(self, purpose: Purpose, deadline_us: int, budget: Budget | None = None) -> bool:
         """Wait for room for one call and take it; false when there can be none by ``deadline_us``, monotonic.

@@ -67,6 +67,8 @@ class Move:
     group: EndpointGroup
     to_state: BreakerState
     why: str
+    banned_until_us: int | None = None
+    """Until when every call rests, on the wall clock; none where no ban is the reason."""
 
 
 class GuardedVenue:
@@ -98,10 +100,15 @@ class GuardedVenue:
         """Return how each breaker stands."""
         return {group: breaker.state for group, breaker in self._breakers.items()}
 
-    def resume(self, breakers: Mapping[EndpointGroup, BreakerState]) -> None:
-        """Begin with the breakers as they stand on the tape."""
+    def resume(self, breakers: Mapping[EndpointGroup, BreakerState], banned_until_us: int = 0) -> None:
+        """Begin with breakers and ban as they stand on the tape, and with budgets that others have drawn upon."""
+        now_us = self._clock.monotonic_us()
         for group, state in breakers.items():
-            self._breakers[group].resume(state, self._clock.monotonic_us())
+            self._breakers[group].resume(state, now_us)
+        left_us = min(banned_until_us - self._clock.wall_us(), _WAIT_US_MAX)
+        if left_us > 0:
+            self._rest(left_us, now_us, "banned, as the process before this one was told")
+        self._budgets.share_with_the_past()
 
     def note_feed(self, *, is_usable: bool, why: str) -> None:
         """Note how the feed of market data is now, as if it had been asked: its calls are made by another service."""
@@ -160,9 +167,10 @@ class GuardedVenue:
             reason = await self.clearance(purpose, until_us)
             if reason is not None:
                 return _not_sent(order, reason)
-        given = self._breakers[EndpointGroup.ORDERS].admit(_ROLES[purpose], self._clock.monotonic_us())
+        held = self._held(purpose)
+        given = None if held is not None else self._breaker(purpose).admit(_ROLES[purpose], self._clock.monotonic_us())
         if given is None:
-            return _not_sent(order, Reason.VENUE_BREAKER_OPEN)
+            return _not_sent(order, Reason.VENUE_BREAKER_OPEN if held is None else held.reason)
         budget = self._budgets.of(purpose)
         answer = await self._once("submit", purpose, given, budget, lambda: say(self._adapter.submit(order)))
         return value_of(answer)
@@ -317,9 +325,13 @@ class GuardedVenue:
     def _rest(self, for_us: int, now_us: int, why: str) -> int:
         """Stop all calls of the account: under a ban every one of them makes it longer."""
         self._banned_until_us = max(self._banned_until_us, now_us + for_us)
-        metrics.VENUE_BANNED_UNTIL.set((self._clock.wall_us() + self._banned_until_us - now_us) / _SECOND_US)
+        until_us = self._clock.wall_us() + self._banned_until_us - now_us
+        metrics.VENUE_BANNED_UNTIL.set(until_us / _SECOND_US)
         for group in (EndpointGroup.ORDERS, EndpointGroup.ACCOUNT):
             self._breakers[group].trip(Failure.BANNED, now_us, for_us, why)
+        # It is said even where the breaker is open already: the process after this one must know it.
+        self._reasons[EndpointGroup.ORDERS] = why
+        self._tell(Move(EndpointGroup.ORDERS, BreakerState.OPEN, why, until_us))
         return for_us
 
     def _held(self, purpose: Purpose) -> Held | None:
@@ -351,7 +363,10 @@ class GuardedVenue:
 
     def _move(self, group: EndpointGroup, _before: BreakerState, after: BreakerState, why: str) -> None:
         self._reasons[group] = why
-        self.moves.append(Move(group, after, why))
+        self._tell(Move(group, after, why))
+
+    def _tell(self, move: Move) -> None:
+        self.moves.append(move)
         self.changed.set()
 
     def _tell_wait(self, call: str, began_us: int) -> None:

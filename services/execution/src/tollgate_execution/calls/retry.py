@@ -46,7 +46,7 @@ class Retries:
 
     def take(self, now_us: int) -> bool:
         """Take one second attempt from the budget; false when it is used up."""
-        if not self._meter.has_room(self._purpose, now_us):
+        if not self._rules.budget.calls or not self._meter.has_room(self._purpose, now_us):
             return False
         self._meter.count(self._purpose, now_us)
         return True

@@ -70,7 +70,8 @@ class CallsSection(Section):
     """Longest wait before the second attempt; doubles with each, and chance takes any part of it."""
     retry_delay_ms_max: Milliseconds = 2_000
     """No doubling beyond this."""
-    retry_time_ms_max: Milliseconds = 5_000
+    # Longer, and a question would hold up the orders and rounds that wait for its answer.
+    retry_time_ms_max: Annotated[int, Field(ge=1, le=10_000)] = 5_000
     """No attempt of a read or a cancel begins later than this after the first was wanted."""
     retries_per_10_s_max: Annotated[int, Field(ge=0, le=10_000)] = 20
     """Second and later attempts in any ten seconds, for each kind of call."""
@@ -84,9 +85,10 @@ class CallsSection(Section):
     """Share of failed calls in that time that opens a breaker."""
     open_ms: Milliseconds = 1_000
     """How long a breaker stays open; doubles each time that a probe fails."""
-    open_ms_max: Milliseconds = 30_000
+    # Longer, and a venue that is well again would not be traded on for as long.
+    open_ms_max: Annotated[int, Field(ge=1, le=600_000)] = 30_000
     """No doubling beyond this."""
-    unauthorized_ms: Milliseconds = 30_000
+    unauthorized_ms: Annotated[int, Field(ge=1, le=600_000)] = 30_000
     """How long a breaker stays open after a refused key."""
     probes_max: Annotated[int, Field(ge=1, le=100)] = 2
     """Probes under way at once while a breaker is half open, and successes in a row that close it."""

@@ -44,14 +44,16 @@ class BreakerWatch:
             self._venue.changed.clear()
             while self._venue.moves:
                 move = self._venue.moves.popleft()
-                if move.to_state is not self._said[move.group]:
+                is_longer_ban = (move.banned_until_us or 0) > self._core.circuits.banned_until_us
+                if is_longer_ban or move.to_state is not self._said[move.group]:
                     await self._say(move)
 
     async def _say(self, move: Move) -> None:
         group, before, after, why = move.group, self._said[move.group], move.to_state, move.why[:_TEXT_MAX]
         self._said[group] = after
         logger().warning("venue.breaker", group=group.value, outcome=after.value.lower(), detail=why)
-        metrics.BREAKER_CHANGES.labels(group.value, before.value, after.value).inc()
+        if after is not before:
+            metrics.BREAKER_CHANGES.labels(group.value, before.value, after.value).inc()
         _measure(group, after)
         reporter, ts_us = self._reporter, self._reporter.now_us()
         await self._runner.observe(
@@ -66,6 +68,7 @@ class BreakerWatch:
                 from_state=before,
                 to_state=after,
                 detail=why,
+                banned_until_us=move.banned_until_us,
             )
         )
 

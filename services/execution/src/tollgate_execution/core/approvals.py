@@ -123,7 +123,8 @@ def _bound_elsewhere(presented: Presented) -> Iterator[str]:
     for name, seen, expected in pairs:
         if seen != expected:
             yield f"{name} {seen}, expected {expected}"
-    if approval.symbol not in parameters.symbols:
+    # An order in a symbol that is traded no more can still be taken back.
+    if presented.submits and approval.symbol not in parameters.symbols:
         yield f"symbol {approval.symbol} is not traded on this desk"
 
 
@@ -154,10 +155,8 @@ def _not_our_order(presented: Presented) -> Iterator[str]:
         return
     if order.is_over:
         yield f"order {approval.client_order_id} is {order.state.value} already"
-    for name in ("symbol", "side"):
-        seen, expected = getattr(approval, name), getattr(order.approval, name)
-        if seen != expected:
-            yield f"{name} {seen}, the order has {expected}"
+    for name, seen, expected in _differing(approval, order):
+        yield f"{name} {seen}, the order has {expected}"
 
 
 def _nothing_to_replace(presented: Presented) -> Iterator[str]:
@@ -167,10 +166,15 @@ def _nothing_to_replace(presented: Presented) -> Iterator[str]:
     if old is None:
         yield f"no order {approval.replaces} to replace"
         return
-    for name in ("symbol", "side"):
-        seen, expected = getattr(approval, name), getattr(old.approval, name)
-        if seen != expected:
-            yield f"{name} {seen}, the order to be replaced has {expected}"
+    if old.protects is not None:
+        yield f"{approval.replaces} is a stop, and no order can take its place"
+    for name, seen, expected in _differing(approval, old):
+        yield f"{name} {seen}, the order to be replaced has {expected}"
+
+
+def _differing(approval: Approval, order: OrderRecord) -> Iterator[tuple[str, str, str]]:
+    pairs = (("symbol", approval.symbol, order.approval.symbol), ("side", approval.side, order.placing.side))
+    yield from ((name, seen, expected) for name, seen, expected in pairs if seen != expected)
 
 
 Guard = Callable[[Presented], Iterator[str]]

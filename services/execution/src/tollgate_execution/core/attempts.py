@@ -12,6 +12,7 @@ from tollgate_domain.instruments import InstrumentRules
 from tollgate_execution.core.evidence import Assessment
 from tollgate_execution.core.market import Market
 from tollgate_execution.core.parameters import Parameters
+from tollgate_execution.core.placing import Leg
 from tollgate_execution.core.record import OrderRecord
 
 _BPS = Decimal(10_000)
@@ -55,12 +56,15 @@ def repriced(
 ) -> OrderRecord | None:
     """Return the next attempt of a post-only order that would have taken, or none where there may be none."""
     approval, placing = before.approval, before.placing
+    if placing.leg is not Leg.ORDER:
+        return None
     refused = assessment.record.state is OrderState.REJECTED and assessment.reason is Reason.PRICE_CROSSED_POST_ONLY
     if not refused or not approval.post_only or approval.limit_price is None:
         return None
     if before.is_over or before.cancel is not None or before.sends > 1 or assessment.record.trades:
         return None
-    if placing.attempt > parameters.watch.reprices_max or now_us >= placing.until_us:
+    ends_us = min(placing.until_us, placing.until_us if approval.good_until_us is None else approval.good_until_us)
+    if placing.attempt > parameters.watch.reprices_max or now_us >= ends_us:
         return None
     best = best_prices(approval.symbol, market, parameters, now_us)
     if best is None:

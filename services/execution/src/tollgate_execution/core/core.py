@@ -2,8 +2,9 @@
 
 What may be here: the rules by which an approval is acted upon and evidence becomes state. What may not: a clock,
 a connection, a key. Time is the largest ``ts_us`` on the tape so far. State is a function of the tape alone:
-outputs of our own are ignored when they come back, our own outside events (``config``, ``report``, ``account``)
-are stepped when they do, and until a ``config`` stands on the tape every approval is refused.
+outputs of our own change nothing when they come back (of a fill it is noted where it stands), our own outside events
+(``config``, ``report``, ``account``) are stepped when they do, and until a ``config`` stands on the tape every
+approval is refused.
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ from tollgate_contracts.approval import Approval
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import OrderState, Refusal, Report
+from tollgate_contracts.execution import Fill, OrderState, Refusal, Report
 from tollgate_contracts.marketdata import Feed, Instrument, Quote
 from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
@@ -91,8 +92,13 @@ class ExecutionCore:
         }
 
     def step(self, sequence: int, message: Message) -> Step:
-        """Apply the message at ``sequence``; our own outputs were applied when their cause was."""
+        """Apply the message at ``sequence``; our own outputs were applied when their cause was.
+
+        Of a fill it is noted where it stands: what a strategy has read, it has read of the fill and not of its cause.
+        """
         if message.writer == "execution" and message.cause is not None:
+            if isinstance(message, Fill):
+                self.orders.note_fill(message.client_order_id, message.trade.trade_id, sequence)
             return NOTHING
         self.now_us = max(self.now_us, message.ts_us)
         handler = self._handlers.get(type(message))
@@ -168,8 +174,10 @@ class ExecutionCore:
     def _on_safe_mode(self, writing: Writing, message: SafeMode) -> None:
         self.safety = self.safety.after(message)
         if message.engaged:
-            for record in self.orders.active():
-                if is_unprotected(record):
+            for client_order_id in [record.client_order_id for record in self.orders.active()]:
+                # The end of one may have moved another.
+                record = self.orders.get(client_order_id)
+                if record is not None and is_unprotected(record):
                     self.lifecycle.end(writing, record, Reason.GATE_SAFE_MODE)
 
     def _on_decision(self, writing: Writing, decision: Decision) -> None:
@@ -232,6 +240,7 @@ class ExecutionCore:
             "refusals": dict(sorted(self.refusals.items())),
             "positions": {symbol: plain(holding.quantity) for symbol, holding in holdings.items()},
             "unknown_orders": [record.client_order_id for record in active if record.state is OrderState.UNKNOWN],
+            "unprotected": list(self.protecting.unprotected),
             "drifting": list(self.agreement.drifting),
             "policy_hash": self.policy_hash,
             "kill_switch": {

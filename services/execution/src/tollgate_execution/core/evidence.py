@@ -13,6 +13,7 @@ from tollgate_contracts.reconciliation import Difference, Repair
 from tollgate_execution.core.orders import ENDS, TABLES, Move
 from tollgate_execution.core.parameters import Watch
 from tollgate_execution.core.record import CancelWish, OrderRecord
+from tollgate_execution.core.safety import is_resolvable
 from tollgate_execution.core.trades import Note, Taken, count, once, take
 
 _SHOWS_THE_ORDER = frozenset({ReportStatus.OPEN, ReportStatus.FILLED, ReportStatus.CANCELLED, ReportStatus.EXPIRED})
@@ -27,8 +28,6 @@ class Hearing:
     """On the tape's clock, the report's own time counted in."""
     attempt: int = 1
     """Which attempt of the order the report is about."""
-    sequence: int = 0
-    """Where on the tape the report stands."""
     has_traded: bool = False
     """The report has brought a trade that was not known."""
 
@@ -56,10 +55,12 @@ class Assessment:
 
 def assess(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
     """Weigh ``report`` against ``record``."""
+    if record.reopened and report.source is not ReportSource.FILLS:
+        return Assessment(record)
     if hearing.attempt != record.placing.attempt:
-        return _of_an_earlier_attempt(record, take(record, report, hearing.attempt, hearing.sequence), report, hearing)
-    move = TABLES[report.source][record.state][report.status]
-    taken = take(record, report, hearing.attempt, hearing.sequence)
+        return _of_an_earlier_attempt(record, take(record, report, hearing.attempt), report, hearing)
+    move = _move_of(record, report, hearing)
+    taken = take(record, report, hearing.attempt)
     if move is not Move.IMPOSSIBLE:
         taken = count(taken, report)
     if taken.trades and record.is_over:
@@ -71,6 +72,12 @@ def assess(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
     moved = _move(taken.record, move, report, replace(hearing, has_traded=bool(taken.trades)))
     ask = moved.ask or _missing(record, moved.record)
     return replace(moved, trades=taken.trades, busts=taken.busts, notes=(*taken.notes, *moved.notes), ask=ask)
+
+
+def _move_of(record: OrderRecord, report: Report, hearing: Hearing) -> Move:
+    move = TABLES[report.source][record.state][report.status]
+    # An operator's word does not count while the venue is still being asked.
+    return Move.IMPOSSIBLE if move is Move.RESOLVE and not is_resolvable(record, hearing.watch) else move
 
 
 def _say_impossible(taken: Taken, report: Report, hearing: Hearing) -> Taken:
@@ -114,10 +121,14 @@ def _missing(before: OrderRecord, after: OrderRecord) -> str | None:
 
 
 def _move(record: OrderRecord, move: Move, report: Report, hearing: Hearing) -> Assessment:
+    if move is Move.SETTLE:
+        is_settled = is_resolvable(record, hearing.watch)
+        return Assessment(replace(record, said=record.booked, late=False) if is_settled else record)
     if record.is_over or record.state is OrderState.PLANNED:
         return _late(record, report, hearing) if move is Move.LATE or record.late else Assessment(record)
     shows = move is not Move.IMPOSSIBLE and report.status in _SHOWS_THE_ORDER
-    record = replace(record, acknowledged=record.acknowledged or hearing.has_traded or shows)
+    if not record.acknowledged and (hearing.has_traded or shows):
+        record = replace(record, acknowledged=True, shown_us=hearing.now_us)
     if record.booked == record.quantity and not record.carried:
         return _to(record, OrderState.FILLED, report)
     if move in ENDS:
@@ -194,16 +205,16 @@ def _ask(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
 
 
 def _resolve(record: OrderRecord, report: Report, _hearing: Hearing) -> Assessment:
-    end = OrderState(report.status.value)
-    if record.booked and end is OrderState.REJECTED:
-        end = OrderState.CANCELLED
     # The operator answers for what the venue has counted and not listed; it is booked if it is ever listed.
-    assessment = _to(replace(record, said=record.booked), end, report)
+    assessment = _to(replace(record, said=record.booked), OrderState(report.status.value), report)
     return replace(assessment, reason=Reason.ORDER_OPERATOR)
 
 
 def _to(record: OrderRecord, state: OrderState, report: Report) -> Assessment:
     reason = report.reason
+    if state is OrderState.REJECTED and record.booked:
+        # An order that has traded was not refused, whoever says so of the rest.
+        state = OrderState.CANCELLED
     if state is OrderState.CANCELLED and reason is None and record.cancel is not None:
         reason = record.cancel.why
     if state is OrderState.UNKNOWN and reason is None:
@@ -236,12 +247,13 @@ def _is_complete(record: OrderRecord, *, is_look_up: bool) -> bool:
 def _absent(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
     watch = hearing.watch
     if record.acknowledged:
+        if _asked_us(report) < record.shown_us + watch.visibility_us:
+            # What the venue has just taken its look-ups may not find yet.
+            return Assessment(record)
         differed = "the venue does not know an order that it has shown before"
         detail = "held as UNKNOWN; an operator must look"
         note = Note(record.client_order_id, Difference.MISSING_ORDER, differed, Repair.HELD, detail)
         said = once(Taken(record), "absent", note)
-        if not said.notes:
-            return Assessment(record)
         return replace(_to(said.record, OrderState.UNKNOWN, report), notes=said.notes)
     if _asked_us(report) >= record.placing.until_us + watch.proof_us:
         return _to(record, OrderState.EXPIRED, report)
@@ -288,8 +300,13 @@ def _late(record: OrderRecord, report: Report, hearing: Hearing) -> Assessment:
 
 
 def _asked_us(report: Report) -> int:
-    """Return the earliest time at which the venue can have looked: the shell stamps a report when it asks."""
-    return report.ts_us if report.venue_ts_us is None else min(report.ts_us, report.venue_ts_us)
+    """Return the earliest time at which the venue can have looked: the shell stamps a report when it asks.
+
+    The venue's own time counts where it knows no order; of one that it shows, it is the time of its last change.
+    """
+    if report.venue_ts_us is None or report.status is not ReportStatus.ABSENT:
+        return report.ts_us
+    return min(report.ts_us, report.venue_ts_us)
 
 
 _RULES: dict[Move, Callable[[OrderRecord, Report, Hearing], Assessment]] = {

@@ -41,8 +41,8 @@ class Lifecycle:
             return not pending and self._core.reconciling.of_stranger(report) is not None
         order, attempt = found
         for earlier in pending:
-            order = assess(order, earlier, self._hearing(earlier, attempt)).record
-        return assess(order, report, self._hearing(report, attempt)).changes(order)
+            order = assess(order, self._heard(order, earlier), self._hearing(earlier, attempt)).record
+        return assess(order, self._heard(order, report), self._hearing(report, attempt)).changes(order)
 
     def plan(self, writing: Writing, presented: Presented) -> None:
         """Take an approved order: it is placed at once, or once the order that it replaces is over."""
@@ -65,12 +65,18 @@ class Lifecycle:
         if old.is_gone:
             self._place_instead(writing, planned, old)
             return
-        self.put(writing, planned, replace(planned, waits_for=old.client_order_id), None, "")
+        # An order that waits itself was never at the venue: what it waits for may be there still, and trade.
+        ahead = old.waits_for or old.client_order_id
+        self.put(writing, planned, replace(planned, waits_for=ahead), None, "")
         self.end(writing, old, Reason.ORDER_REPLACED)
 
     def place(self, writing: Writing, planned: OrderRecord) -> None:
-        """Place a planned order at the venue, or end it where its price cannot be judged."""
-        parameters = self._core.parameters
+        """Place a planned order at the venue, or end it where its price cannot be judged or its time is over."""
+        parameters, good_until_us = self._core.parameters, planned.approval.good_until_us
+        if planned.protects is None and good_until_us is not None and good_until_us <= self._core.now_us:
+            late = replace(planned, state=OrderState.EXPIRED, waits_for=None)
+            self.put(writing, planned, late, Reason.ORDER_GOOD_UNTIL, "its time was over before it was sent")
+            return
         price: Decimal | Reason | None = planned.placing.limit_price
         if planned.protects is None and parameters is not None:
             price = first_price(planned.approval, self._core.market, parameters, self._core.now_us)
@@ -128,7 +134,7 @@ class Lifecycle:
             self._core.reconciling.on_stranger(writing, report)
             return
         order, attempt = found
-        assessment = assess(order, report, self._hearing(report, attempt, writing.sequence))
+        assessment = assess(order, self._heard(order, report), self._hearing(report, attempt))
         for trade in assessment.trades:
             self._book(writing, order, trade)
         for trade in assessment.busts:
@@ -139,8 +145,16 @@ class Lifecycle:
         for note in assessment.notes:
             writing.note(note)
 
-    def _hearing(self, report: Report, attempt: int, sequence: int = 0) -> Hearing:
-        return Hearing(self._core.watch, max(self._core.now_us, report.ts_us), attempt, sequence)
+    def _hearing(self, report: Report, attempt: int) -> Hearing:
+        return Hearing(self._core.watch, max(self._core.now_us, report.ts_us), attempt)
+
+    def _heard(self, order: OrderRecord, report: Report) -> Report:
+        """Return what is heard of a report: of an order that was forgotten, no trade that may be booked already."""
+        if not order.reopened:
+            return report
+        symbol, reconciling = order.approval.symbol, self._core.reconciling
+        trades = tuple(trade for trade in report.trades if not reconciling.is_accounted(symbol, trade))
+        return report.model_copy(update={"trades": trades})
 
     def _try_again(self, writing: Writing, order: OrderRecord, assessment: Assessment, report: Report) -> bool:
         core = self._core
@@ -202,6 +216,11 @@ class Lifecycle:
         after = reschedule(core.orders.get(after.client_order_id), after, core.now_us, core.watch)
         self._keep(writing, before, after, reason, detail)
 
+    def keep_silently(self, record: OrderRecord) -> None:
+        """Keep a record of which nothing is to be said: its end was told before it was forgotten."""
+        core = self._core
+        core.orders.put(reschedule(None, record, core.now_us, core.watch), core.watch.finished_orders_max)
+
     def _keep(
         self, writing: Writing, before: OrderRecord, after: OrderRecord, reason: Reason | None, detail: str
     ) -> None:
@@ -227,12 +246,12 @@ class Lifecycle:
     def look(self, writing: Writing) -> None:
         """Look at every order that is due."""
         core = self._core
-        for due in core.orders.due(core.now_us):
+        for due in core.orders.due(core.now_us, core.agreement.began_us):
             # Whatever came before it in this step may have moved it already.
             record = core.orders.get(due.client_order_id)
             if record is None or record.look_us > core.now_us:
                 continue
-            look = probe(record, core.now_us, core.watch)
+            look = probe(record, core.now_us, core.watch, core.safety)
             after = look.record
             if after.state is not record.state:
                 after = reschedule(record, after, core.now_us, core.watch)

@@ -47,7 +47,9 @@ class Move(Enum):
     LATE = "late"
     """Nothing if it was there before its end; else it is there after all: adopted, and cancelled if it is open."""
     RESOLVE = "resolve"
-    """To the end that an operator has named."""
+    """To the end that an operator has named, once the venue was asked in vain; before that, impossible."""
+    SETTLE = "settle"
+    """Nothing of the state, which is final: what the venue still owes us word of is waited for no more, as RESOLVE."""
     IMPOSSIBLE = "impossible"
     """Nothing but a word on the tape: it cannot follow from the state, or not be said in this way."""
 
@@ -172,16 +174,16 @@ _JOURNAL = _table(
     filled=_NEVER,
 )
 _NAMED_ENDS = (_R.CANCELLED, _R.EXPIRED, _R.REJECTED)
-# The venue has spoken first.
-_TOO_LATE: Row = {**_NEVER, **dict.fromkeys(_NAMED_ENDS, Move.STAY)}
+_RESOLVED: Row = {**_NEVER, **dict.fromkeys(_NAMED_ENDS, Move.RESOLVE)}
+_SETTLED: Row = {**_NEVER, **dict.fromkeys(_NAMED_ENDS, Move.SETTLE)}
 _OPERATOR = _table(
     planned=_NEVER,
-    submitting=_NEVER,
-    working=_NEVER,
-    cancelling=_NEVER,
-    unknown={**_NEVER, **dict.fromkeys(_NAMED_ENDS, Move.RESOLVE)},
-    over=_TOO_LATE,
-    filled=_TOO_LATE,
+    submitting=_RESOLVED,
+    working=_RESOLVED,
+    cancelling=_RESOLVED,
+    unknown=_RESOLVED,
+    over=_SETTLED,
+    filled=_SETTLED,
 )
 
 TABLES: dict[ReportSource, Table] = {

@@ -14,6 +14,7 @@ from tollgate_execution.core.orders import WORKING_STATES
 from tollgate_execution.core.parameters import Watch
 from tollgate_execution.core.placing import Leg
 from tollgate_execution.core.record import CancelWish, OrderRecord
+from tollgate_execution.core.safety import Safety, is_unprotected
 from tollgate_execution.core.trades import Note
 
 _MAY_BE_ENDED = WORKING_STATES | {OrderState.SUBMITTING, OrderState.UNKNOWN}
@@ -44,13 +45,13 @@ def _sending(record: OrderRecord) -> tuple[int, int, bool]:
     return record.placing.attempt, record.sends, record.late
 
 
-def probe(record: OrderRecord, now_us: int, watch: Watch) -> Look:
+def probe(record: OrderRecord, now_us: int, watch: Watch, safety: Safety) -> Look:
     """Look at a record that is due."""
     if record.state is OrderState.PLANNED:
         # It has waited for the end of another for as long as its approval holds.
         return Look(replace(record, state=OrderState.EXPIRED, waits_for=None), reason=Reason.ORDER_REPLACED)
     is_wished = record.cancel is not None and record.cancel.holds(now_us)
-    why = None if is_wished else _time_over(record, now_us, watch)
+    why = None if is_wished else _why_to_end(record, now_us, watch, safety)
     if why is not None:
         ending = wish_cancel(record, CancelWish(why, None))
         ending = replace(ending, look_us=_next_look_us(ending, now_us, watch))
@@ -76,7 +77,10 @@ def wish_cancel(record: OrderRecord, wish: CancelWish) -> OrderRecord:
     return replace(wished, state=OrderState.CANCELLING, before_cancel=record.state)
 
 
-def _time_over(record: OrderRecord, now_us: int, watch: Watch) -> Reason | None:
+def _why_to_end(record: OrderRecord, now_us: int, watch: Watch, safety: Safety) -> Reason | None:
+    # What the venue would not cancel when safe mode came, and what was taken back since, is not left to rest either.
+    if safety.engaged and is_unprotected(record) and record.state in _MAY_BE_ENDED:
+        return Reason.GATE_SAFE_MODE
     for reason, due_us in _own_times(record, watch):
         if due_us <= now_us:
             return reason

@@ -56,6 +56,16 @@ class Protecting:
         waiting = (cover.not_before_us for cover in self.covers.values() if cover.failures and cover.live is None)
         return min(waiting, default=NEVER_US)
 
+    @property
+    def unprotected(self) -> tuple[str, ...]:
+        """Return the orders whose stops have failed so often that an operator is called; oldest first."""
+        return tuple(
+            entry_id
+            for entry_id, cover in self.covers.items()
+            if cover.own > ZERO
+            and (cover.failures >= FAILURES_SAID or (cover.live is None and cover.attempt >= STOPS_MAX))
+        )
+
     def follow(self, writing: Writing) -> None:
         """Take note of what a step has booked and ended, and do what follows from it for the stops."""
         is_asked = isinstance(writing.message, KillSwitch | Instrument) or self._core.now_us >= self.due_us
@@ -102,6 +112,10 @@ class Protecting:
                 self.covers[cover.entry_id] = replace(cover, stopped=cover.stopped + quantity)
             return
         if record.approval.protection is None or record.approval.reduce_only:
+            return
+        if cover is None and record.reopened:
+            # The numbers of its stops are forgotten too, and one that was used brings its old trades with it.
+            writing.note(_unprotected(record.client_order_id, "it has filled after it was forgotten"))
             return
         if cover is None:
             cover = self._begin(writing, record)

@@ -215,7 +215,7 @@ def review(
         stop = None if cover.live is None else stops.get(cover.live)
         wanted = ZERO if _takes_all_back(kill) else _on_grid(cover, left[entry_id], market)
         if stop is not None:
-            wishes += _about(stop, wanted, left[entry_id], kill)
+            wishes += _about(stop, wanted, left[entry_id], may_grow=_may_place(cover, market, kill, now_us))
         elif held[entry_id] == ZERO:
             wishes.append(Close(entry_id))
         elif wanted > ZERO and _may_place(cover, market, kill, now_us):
@@ -228,13 +228,13 @@ def review(
     return tuple(wishes)
 
 
-def _about(stop: OrderRecord, wanted: Decimal, left: Decimal, kill: Kill) -> Iterator[TakeBack]:
+def _about(stop: OrderRecord, wanted: Decimal, left: Decimal, *, may_grow: bool) -> Iterator[TakeBack]:
     """Yield that a live stop is to go: it protects too much, or too little, or nothing."""
     rests = outstanding(stop)
     if stop.is_over or stop.cancel is not None or rests == wanted:
         return
-    # Once triggered it sells; and what rests under the switch cannot be placed again.
-    too_little = rests < wanted and stop.booked == ZERO and not kill.engaged
+    # Once triggered it sells; and a stop that could not be placed anew is better than none.
+    too_little = rests < wanted and stop.booked == ZERO and may_grow
     if wanted == ZERO or (stop.state in WORKING_STATES and (too_little or rests > left)):
         yield TakeBack(stop.client_order_id)
 

@@ -6,9 +6,10 @@ All of it is evidence of the venue, or of our own journal; none of it is a decis
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tollgate_contracts.execution import OrderState, Report
+from tollgate_contracts.approval import Approval
+from tollgate_contracts.execution import OrderState, Report, VenueTrade
 from tollgate_contracts.reconciliation import Account, Adoption, Movement, Sync
-from tollgate_execution.core.effects import Query
+from tollgate_execution.core.effects import Cancel, Query
 from tollgate_execution.core.parameters import SyncRules
 from tollgate_execution.core.placing import Placing
 from tollgate_execution.core.record import OrderRecord, text_hash
@@ -77,28 +78,69 @@ class Reconciling:
     def on_adoption(self, writing: Writing, adoption: Adoption) -> None:
         """Take back an order that is ours by the journal: its outcome is unknown until the venue has said it."""
         core = self._core
-        approval = read_adoption(adoption, core.parameters, core.verify)
-        held = core.orders.find(adoption.client_order_id) is not None
-        if approval is None or held or core.is_used(adoption.client_order_id):
+        read = read_adoption(adoption, core.parameters, core.verify)
+        if read is None:
             return
-        planned = OrderRecord(
+        approval, placing = read
+        held = core.orders.get(placing.client_order_id)
+        if held is not None:
+            self._move_on(writing, held, placing)
+            return
+        record = OrderRecord(
             decision_id=adoption.decision_id,
             signed=adoption.approval,
             approval=approval,
-            placing=Placing.of(approval),
-            state=OrderState.PLANNED,
+            placing=placing,
+            state=adoption.ended_as or OrderState.PLANNED,
             since_us=core.now_us,
             look_us=NEVER_US,
             placed_us=approval.issued_us,
+            protects=adoption.protects,
+            reopened=adoption.ended_as is not None,
         )
-        core.orders.use(text_hash(adoption.approval.text), approval.expires_us + self._remember_us())
-        core.strangers.forget(adoption.client_order_id)
+        if record.reopened:
+            core.lifecycle.keep_silently(record)
+        elif not core.is_used(placing.client_order_id):
+            self._take_back(writing, record, approval)
+
+    def _take_back(self, writing: Writing, planned: OrderRecord, approval: Approval) -> None:
+        core = self._core
+        core.orders.use(text_hash(planned.signed.text), approval.expires_us + self._remember_us())
+        core.strangers.forget(planned.placing.venue_id)
         core.lifecycle.put(writing, planned, replace(planned, state=OrderState.UNKNOWN), None, "taken back")
-        writing.note(adopted(approval))
+        writing.note(adopted(planned.placing))
+
+    def _move_on(self, writing: Writing, held: OrderRecord, placing: Placing) -> None:
+        """Go over to a later attempt of an order that is held: it was sent only because the one before was refused."""
+        if placing.attempt <= held.placing.attempt or held.protects is not None:
+            return
+        core = self._core
+        core.strangers.forget(placing.venue_id)
+        moved = replace(
+            held,
+            placing=replace(placing, quantity=held.quantity),
+            state=held.state if held.is_over else OrderState.UNKNOWN,
+            waits_for=None,
+            venue_order_id=None,
+            acknowledged=False,
+            sends=1,
+            doubted_us=0,
+            before_cancel=None,
+        )
+        core.lifecycle.put(writing, held, moved, None, "taken back")
+        if held.cancel is not None and held.cancel.holds(core.now_us):
+            writing.ask(Cancel(placing.venue_id, held.cancel.why, held.cancel.until_us))
+        writing.note(adopted(placing))
 
     def _remember_us(self) -> int:
         parameters = self._core.parameters
         return 0 if parameters is None else parameters.remember_us
+
+    def is_accounted(self, symbol: str, trade: VenueTrade) -> bool:
+        """Say whether a trade is booked already, as far as that is remembered, or is in the opening balances."""
+        portfolio = self._core.portfolio
+        opened_us = portfolio.opened_us if portfolio is not None else 0
+        return trade.venue_ts_us <= opened_us or self._core.agreement.has_booked(symbol, trade.trade_id)
 
     def on_stranger(self, writing: Writing, report: Report) -> None:
         """Say, once, what the venue reports of an order that we do not hold."""

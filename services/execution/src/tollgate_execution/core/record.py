@@ -22,8 +22,8 @@ class Booked:
 
     trade: VenueTrade
     attempt: int
-    sequence: int
-    """Where on the tape it was booked."""
+    sequence: int = 0
+    """Where on the tape its fill stands, by which others learn of it; 0 until it was read back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class OrderRecord:
     venue_order_id: str | None = None
     acknowledged: bool = False
     """The venue has shown that it has, or had, this attempt."""
+    shown_us: int = 0
+    """When the venue has first shown it."""
     sends: int = 1
     """How often this attempt was handed to the shell."""
     doubted_us: int = 0
@@ -99,6 +101,9 @@ class OrderRecord:
     probes: int = 0
     noted: tuple[str, ...] = ()
     """Differences that were already said."""
+    reopened: bool = False
+    """Taken back from the journal after it was over and forgotten: what is booked of it is not known any more, so that
+    only the venue's list of fills is heard."""
 
     @property
     def client_order_id(self) -> str:
@@ -147,6 +152,11 @@ class OrderRecord:
         """Say whether something about the order is not known that the venue can tell."""
         return self.state in UNSETTLED_STATES or self.misses_trades or self.late
 
+    def with_fill(self, trade_id: str, sequence: int) -> Self:
+        """Return the record that knows where on the tape the fill of a trade stands."""
+        trades = (replace(each, sequence=sequence) if each.trade.trade_id == trade_id else each for each in self.trades)
+        return replace(self, trades=tuple(trades))
+
     def working_state(self) -> OrderState:
         """Return the working state that the booked quantity implies."""
         return OrderState.PARTIALLY_FILLED if self.booked else OrderState.ACKNOWLEDGED
@@ -185,6 +195,7 @@ def record_to_json(record: OrderRecord) -> dict[str, Any]:
         "replaces_since": record.replaces_since,
         "venue_order_id": record.venue_order_id,
         "acknowledged": record.acknowledged,
+        "shown_us": record.shown_us,
         "sends": record.sends,
         "doubted_us": record.doubted_us,
         "booked": plain(record.booked),
@@ -199,6 +210,7 @@ def record_to_json(record: OrderRecord) -> dict[str, Any]:
         "late": record.late,
         "probes": record.probes,
         "noted": list(record.noted),
+        "reopened": record.reopened,
     }
 
 
@@ -219,6 +231,7 @@ def record_from_json(state: dict[str, Any]) -> OrderRecord:
         replaces_since=state["replaces_since"],
         venue_order_id=state["venue_order_id"],
         acknowledged=state["acknowledged"],
+        shown_us=state["shown_us"],
         sends=state["sends"],
         doubted_us=state["doubted_us"],
         booked=Decimal(state["booked"]),
@@ -233,6 +246,7 @@ def record_from_json(state: dict[str, Any]) -> OrderRecord:
         late=state["late"],
         probes=state["probes"],
         noted=tuple(state["noted"]),
+        reopened=state["reopened"],
     )
 
 

@@ -28,8 +28,9 @@ def released(waiting: OrderRecord, old: OrderRecord, now_us: int) -> OrderRecord
     free = replace(waiting, waits_for=None)
     if now_us >= waiting.placing.until_us:
         return replace(free, state=OrderState.EXPIRED)
-    since = [each.trade.quantity for each in old.trades if each.sequence > waiting.replaces_since]
-    left = waiting.quantity - sum(since, ZERO)
+    # A fill that is not on the tape yet is one that no strategy has seen.
+    seen = range(1, waiting.replaces_since + 1)
+    left = waiting.quantity - sum((each.trade.quantity for each in old.trades if each.sequence not in seen), ZERO)
     if left <= ZERO:
         return replace(free, state=OrderState.CANCELLED)
     return replace(free, placing=replace(waiting.placing, quantity=left))

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from tollgate_contracts.approval import Approval
+from tollgate_contracts.execution import OrderState
 from tollgate_contracts.safety import Dependency, SafeMode
 from tollgate_execution.core.parameters import Watch
 from tollgate_execution.core.record import OrderRecord
@@ -58,6 +59,11 @@ def is_unprotected(record: OrderRecord) -> bool:
 def is_escalated(record: OrderRecord, watch: Watch) -> bool:
     """Say whether the venue was asked in vain as often as it is, so that an operator must look."""
     return record.is_unsettled and record.probes >= watch.probes_max
+
+
+def is_resolvable(record: OrderRecord, watch: Watch) -> bool:
+    """Say whether an operator's word on an order counts: its outcome is unknown, or it was asked after in vain."""
+    return record.state is OrderState.UNKNOWN or is_escalated(record, watch)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from tollgate_execution.core.record import OrderRecord, record_from_json, record
 
 # Nothing is due: later than any time on a tape.
 NEVER_US = 1 << 62
+# A finished order that may not be forgotten yet is looked at again so often.
+_FORGET_EVERY_US = 1_000_000
 # How often the used ids are looked through for those that may be forgotten; only memory depends on it.
 _SWEEP_EVERY_US = 10_000_000
 
@@ -64,7 +66,7 @@ class Shelf:
     def put(self, record: OrderRecord, finished_max: int) -> None:
         """Keep ``record``; the oldest finished orders beyond ``finished_max`` make room."""
         known = self.get(record.client_order_id)
-        if record.is_over and (known is None or not known.is_over):
+        if record.is_over and not record.reopened and (known is None or not known.is_over):
             self.ended[record.state.value] += 1
         if record.is_over and not record.is_unsettled:
             self._active.pop(record.client_order_id, None)
@@ -78,15 +80,29 @@ class Shelf:
             self._attempts[record.placing.venue_id] = record.client_order_id
         self.due_us = min(self.due_us, record.look_us)
 
-    def due(self, now_us: int) -> Iterator[OrderRecord]:
-        """Forget what may be forgotten and yield the orders to be looked at; put each back before the next."""
-        for client_order_id in [key for key, record in self._finished.items() if record.look_us <= now_us]:
+    def note_fill(self, client_order_id: str, trade_id: str, sequence: int) -> None:
+        """Note where on the tape a fill of ours stands; nothing of an order that is forgotten."""
+        for shelf in (self._active, self._finished):
+            record = shelf.get(client_order_id)
+            if record is not None:
+                shelf[client_order_id] = record.with_fill(trade_id, sequence)
+
+    def due(self, now_us: int, read_us: int) -> Iterator[OrderRecord]:
+        """Forget what may be forgotten and yield the orders to be looked at; put each back before the next.
+
+        ``read_us`` is when the last round of reconciliation began, 0 before the first. Only a process that makes one
+        has surely written in the journal that an order before it is over: one that was forgotten earlier would be
+        taken back from there, and its trades booked twice.
+        """
+        until_us = now_us if read_us == 0 else min(now_us, read_us)
+        for client_order_id in [key for key, record in self._finished.items() if record.look_us <= until_us]:
             self._forget(client_order_id)
         if now_us >= self._sweep_us:
             self._used = {key: until_us for key, until_us in self._used.items() if until_us > now_us}
             self._sweep_us = now_us + _SWEEP_EVERY_US
         yield from [record for record in self._active.values() if record.look_us <= now_us]
         looks = [record.look_us for record in (*self._active.values(), *self._finished.values())]
+        looks = [look_us if look_us > now_us else now_us + _FORGET_EVERY_US for look_us in looks]
         self.due_us = min(looks, default=NEVER_US)
 
     def _forget(self, client_order_id: str) -> None:

@@ -1,17 +1,20 @@
 """What the venue names and we do not hold: foreign orders and fills, said once each, and our own taken back.
 
 The law of this module: an order is ours by the journal and by risk's signature, and by nothing else. Only such a one
-is adopted, and never one that was forgotten, because its trades are booked already.
+is adopted. What was forgotten is not watched again, because its trades are booked already; one that comes late is.
 """
+
+from dataclasses import replace
 
 from pydantic import ValidationError
 
 from tollgate_contracts.approval import Approval
 from tollgate_contracts.execution import TERMINAL_STATES, OrderState, Report, ReportSource, ReportStatus
 from tollgate_contracts.reconciliation import Adoption, Difference, Repair
-from tollgate_contracts.strategy import Action
+from tollgate_contracts.strategy import Action, Side
 from tollgate_execution.core.approvals import Verify
 from tollgate_execution.core.parameters import Parameters
+from tollgate_execution.core.placing import Leg, Placing, attempt_id
 from tollgate_execution.core.trades import Note
 
 # What the venue reports and we do not hold is said once each, for this many of them.
@@ -38,9 +41,11 @@ class Strangers:
         if not shows or _key(report) in self._said or _is_history(report, opened_us):
             return None
         if report.status is ReportStatus.TRADED:
-            trades = ", ".join(trade.trade_id for trade in report.trades)
-            differed = f"the venue lists {len(report.trades)} trade(s) of an order that we do not hold: {trades}"
-            detail = "not booked; an operator must look"
+            trades = ", ".join(
+                [trade.trade_id for trade in report.trades] + [f"{each} taken back" for each in report.busted]
+            )
+            differed = f"the venue lists trades of an order that we do not hold: {trades}"
+            detail = "neither booked nor undone; an operator must look"
             return Note(report.client_order_id, Difference.FOREIGN_FILL, differed, Repair.FLAGGED, detail)
         differed = f"the venue reports {report.status.value} for an order that we do not hold"
         detail = "an operator must look"
@@ -77,11 +82,11 @@ def _is_history(report: Report, opened_us: int | None) -> bool:
         return False
     if report.status.value in _ENDS:
         return report.venue_ts_us is not None and report.venue_ts_us <= opened_us
-    return all(trade.venue_ts_us <= opened_us for trade in report.trades)
+    return not report.busted and all(trade.venue_ts_us <= opened_us for trade in report.trades)
 
 
-def read_adoption(adoption: Adoption, parameters: Parameters | None, verify: Verify) -> Approval | None:
-    """Return the approval by which an order was sent, or none where it is not one of ours."""
+def read_adoption(adoption: Adoption, parameters: Parameters | None, verify: Verify) -> tuple[Approval, Placing] | None:
+    """Return the approval by which an order was sent and what was placed by it, or none where it is not ours."""
     signed = adoption.approval
     if parameters is None or signed.key_id not in parameters.trusted_keys or verify(signed) is not None:
         return None
@@ -89,13 +94,42 @@ def read_adoption(adoption: Adoption, parameters: Parameters | None, verify: Ver
         approval = Approval.model_validate_json(signed.text)
     except ValidationError:
         return None
-    bound = (approval.client_order_id, approval.desk, approval.venue, approval.account, approval.action)
-    ours = (adoption.client_order_id, parameters.desk, parameters.venue, parameters.account, Action.SUBMIT)
-    return approval if bound == ours and approval.symbol in parameters.symbols else None
+    bound = (approval.environment, approval.desk, approval.venue, approval.account, approval.action)
+    ours = (parameters.environment, parameters.desk, parameters.venue, parameters.account, Action.SUBMIT)
+    placing = _placing_of(adoption, approval)
+    # Its symbol may be one that is traded no more: it is ours all the same.
+    if placing is None or bound != ours:
+        return None
+    return approval, placing
 
 
-def adopted(approval: Approval) -> Note:
+def _placing_of(adoption: Adoption, approval: Approval) -> Placing | None:
+    """Return what was asked of the venue as far as the approval tells it; its price and quantity are bounds."""
+    own, at_venue, ended_as = Placing.of(approval), adoption.client_order_id, adoption.ended_as
+    if ended_as is not None and ended_as not in TERMINAL_STATES:
+        return None
+    if adoption.protects is None:
+        is_ours = at_venue == attempt_id(own.client_order_id, adoption.attempt)
+        return replace(own, venue_id=at_venue, attempt=adoption.attempt) if is_ours else None
+    signed = approval.protection
+    if signed is None or adoption.protects != own.client_order_id or ended_as is None:
+        # A stop that may be live is come upon by the order that it protects, under the id that it has there.
+        return None
+    return replace(
+        own,
+        client_order_id=at_venue,
+        venue_id=at_venue,
+        leg=Leg.PROTECTION,
+        attempt=adoption.attempt,
+        side=Side.SELL if own.side is Side.BUY else Side.BUY,
+        limit_price=signed.limit_price,
+        trigger_price=signed.trigger_price,
+    )
+
+
+def adopted(placing: Placing) -> Note:
     """Return what is said of an order that is taken back."""
-    differed = f"the journal shows that {approval.client_order_id} is ours, and the tape does not hold it"
+    attempt = "" if placing.attempt == 1 else f"attempt {placing.attempt} of "
+    differed = f"the journal shows that {attempt}{placing.client_order_id} is ours, and the tape does not hold it"
     detail = f"watched from here on as {OrderState.UNKNOWN.value}, until the venue has said how it stands"
-    return Note(approval.client_order_id, Difference.FOREIGN_ORDER, differed, Repair.ADOPTED, detail)
+    return Note(placing.client_order_id, Difference.FOREIGN_ORDER, differed, Repair.ADOPTED, detail)

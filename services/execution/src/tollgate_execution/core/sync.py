@@ -204,6 +204,8 @@ class Agreement:
             ended = (Repair.IGNORED, "they agree again")
             repair, detail = (Repair.FLAGGED, _MUST_LOOK) if sign else ended
             notes.append(Note(name, difference, differed, repair, detail))
+        # What agrees and was not said to differ is as if it had never been looked at.
+        self._watches = {name: watch for name, watch in self._watches.items() if watch.sign or watch.said}
         return notes
 
     def close_round(self, sync: Sync) -> list[Note]:

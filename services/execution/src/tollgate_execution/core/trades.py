@@ -15,8 +15,9 @@ from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
 from tollgate_execution.core.record import Booked, Busted, OrderRecord, trade_hash
 
-# Twenty digits before the point is what a message can hold; a venue that names more is not to be believed.
-QUOTE_LIMIT = Decimal(10) ** 20
+# Twenty digits before the point is what a message can hold, rounding up to its last place counted in; a venue that
+# names more is not to be believed.
+QUOTE_LIMIT = Decimal(10) ** 20 - 1
 # Of one order so many trades can be taken back; more than that, and the venue is not to be believed.
 BUSTED_MAX = 1_000
 
@@ -44,13 +45,13 @@ class Taken:
     notes: tuple[Note, ...] = ()
 
 
-def take(record: OrderRecord, report: Report, attempt: int, sequence: int) -> Taken:
-    """Take the busts and the trades of a report on an attempt; ``sequence`` is that of the report."""
+def take(record: OrderRecord, report: Report, attempt: int) -> Taken:
+    """Take the busts and the trades of a report on an attempt."""
     taken = Taken(record)
     for trade_id in report.busted:
         taken = _take_bust(taken, trade_id)
     for trade in report.trades:
-        taken = _take_trade(taken, trade, attempt, sequence)
+        taken = _take_trade(taken, trade, attempt)
     return taken
 
 
@@ -70,6 +71,12 @@ def _take_bust(taken: Taken, trade_id: str) -> Taken:
         note = Note(trade_id, Difference.BUSTED_FILL, differed, Repair.FLAGGED, "not undone; an operator must look")
         return once(taken, "busts", note)
     booked = next((each.trade for each in record.trades if each.trade.trade_id == trade_id), None)
+    if booked is None and record.reopened:
+        differed = f"the venue has taken back trade {trade_id} of {record.client_order_id}, which was forgotten"
+        note = Note(trade_id, Difference.BUSTED_FILL, differed, Repair.FLAGGED, "not undone; an operator must look")
+        return once(
+            replace(taken, record=replace(record, busted=(*record.busted, Busted(trade_id, ZERO)))), trade_id, note
+        )
     if booked is None:
         # Remembered, so that the trade is never booked when it comes at last.
         differed = f"trade {trade_id} of {record.client_order_id} was taken back before it was booked"
@@ -91,7 +98,7 @@ def _take_bust(taken: Taken, trade_id: str) -> Taken:
     return replace(taken, record=record, busts=(*taken.busts, booked), notes=(*taken.notes, note))
 
 
-def _take_trade(taken: Taken, trade: VenueTrade, attempt: int, sequence: int) -> Taken:
+def _take_trade(taken: Taken, trade: VenueTrade, attempt: int) -> Taken:
     record = taken.record
     if any(each.trade_id == trade.trade_id for each in record.busted):
         return replace(taken, record=_with_busted_quantity(record, trade))
@@ -104,7 +111,7 @@ def _take_trade(taken: Taken, trade: VenueTrade, attempt: int, sequence: int) ->
             record,
             booked=record.booked + trade.quantity,
             booked_quote=record.booked_quote + notional(trade.price, trade.quantity),
-            trades=(*record.trades, Booked(trade, attempt, sequence)),
+            trades=(*record.trades, Booked(trade, attempt)),
         )
         taken = replace(taken, record=record, trades=(*taken.trades, trade))
         problem = _worse_than_its_limit(record, trade) if attempt == record.placing.attempt else None

@@ -211,6 +211,8 @@ def _failure(status: int, code: str | None) -> Failure:
         return Failure.RATE_LIMITED
     if status == _BANNED:
         return Failure.BANNED
-    if status in _UNAUTHORIZED or code in _CLOCK_CODES:
+    if code in _CLOCK_CODES:
+        return Failure.OUT_OF_TIME
+    if status in _UNAUTHORIZED:
         return Failure.UNAUTHORIZED
     return Failure.UNREADABLE if code is None else Failure.REFUSED

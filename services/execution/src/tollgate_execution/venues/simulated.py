@@ -6,6 +6,7 @@ What it promises is in ``tollgate_venues.adapter``.
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -42,7 +43,9 @@ _STREAM_LOG = logging.getLogger("tollgate_execution.venues.simulated.stream")
 _STREAM_LOG.setLevel(logging.INFO)
 
 # After these, in the venue's own words, it has not taken the order.
-_NOT_TAKEN = frozenset({Failure.RATE_LIMITED, Failure.BANNED, Failure.UNAUTHORIZED, Failure.REFUSED})
+_NOT_TAKEN = frozenset(
+    {Failure.RATE_LIMITED, Failure.BANNED, Failure.UNAUTHORIZED, Failure.OUT_OF_TIME, Failure.REFUSED}
+)
 _UNKNOWN_ORDER = "UNKNOWN_ORDER"
 # An order of this id is there: in the exchange's own words, and in those of the venue whose manners it takes on.
 _DUPLICATE = frozenset({"DUPLICATE_CLIENT_ORDER_ID", "101481", "109201"})
@@ -166,7 +169,7 @@ class SimulatedVenue:
             raise UserStreamLost(f"unreachable: {type(error).__name__}: {error}") from error
 
     async def _follow(self, socket: ClientConnection, listening: asyncio.Event | None) -> AsyncIterator[Evidence]:
-        expected = 1
+        expected, is_accepted, began_s = 1, False, time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(self._silence_s):
@@ -177,13 +180,18 @@ class SimulatedVenue:
                 for sequence, frame in parse.parse_frames(message):
                     if self._is_new(sequence, frame, expected):
                         expected += 1
-                        if frame.get("type") == "authenticated" and listening is not None:
-                            listening.set()
+                        if frame.get("type") == "authenticated":
+                            is_accepted = True
+                            if listening is not None:
+                                listening.set()
                         evidence = parse.user_evidence(frame)
                         if evidence is not None:
                             yield evidence
             except UnreadableVenueData as error:
                 raise UserStreamLost(self._calls.hide(f"unreadable: {error}")) from error
+            # Heartbeats alone would keep for ever a connection on which nobody knows whether we are heard.
+            if not is_accepted and time.monotonic() - began_s > self._silence_s:
+                raise UserStreamLost(f"not accepted: no word of it for {self._silence_s} s")
 
     def _is_new(self, sequence: int, frame: parse.Json, expected: int) -> bool:
         """Say whether a frame is the next one or came before; raises ``UserStreamLost`` for a refusal or a gap."""
