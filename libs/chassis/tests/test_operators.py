@@ -138,7 +138,11 @@ def test_a_list_that_turns_unreadable_still_stops_trading_and_does_nothing_else(
     assert tokens.check(bearer(MINTED[RELEASE][1]), RELEASE, NOW_US).denial is None
 
 
-@pytest.mark.parametrize("shown", ["", bearer("tgt_00000000_" + "0" * 64), *(bearer(t) for _, t in MINTED.values())])
+@pytest.mark.parametrize(
+    "shown",
+    ["", bearer("tgt_00000000_" + "0" * 64), *(bearer(text) for _, text in MINTED.values())],
+    ids=["nothing", "made up", *MINTED],
+)
 def test_every_entry_is_compared_in_constant_time_whatever_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shown: str
 ):

@@ -106,7 +106,10 @@ async def test_the_first_round_is_said_before_anything_is_sent(platform: Platfor
         said_by_then.extend(platform.kinds())
 
     platform.venue.before_answering = note
-    await working(platform, 1)
+    await platform.start()
+    await platform.has_permit()
+    platform.approve()
+    await platform.until(lambda: platform.state() == "ACKNOWLEDGED")
     assert syncs(platform)[0].sync_cause.value == "START"
     assert said_by_then.index("account") < said_by_then.index("sync")
     assert platform.shell.not_ready() == []
