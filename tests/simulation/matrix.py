@@ -75,9 +75,9 @@ _LISTS = (CallKind.QUERY, CallKind.ORDERS, CallKind.FILLS)
 # From just before the order on, when the first round of reconciliation is over.
 _FROM_US = 150_000
 _SILENT = Rule(FaultType.SILENT_STREAM, after_us=_FROM_US)
-_SILENT_FOR_A_WHILE = replace(_SILENT, for_us=350_000)
+_SILENT_FOR_A_WHILE = replace(_SILENT, for_us=200_000)
 _LISTS_FAIL = Rule(FaultType.SERVER_ERROR, after_us=_FROM_US, calls=_LISTS, accepts=Accepts.NONE)
-_LISTS_FAIL_FOR_A_WHILE = replace(_LISTS_FAIL, for_us=350_000)
+_LISTS_FAIL_FOR_A_WHILE = replace(_LISTS_FAIL, for_us=200_000)
 _NOTHING_IS_TOLD = replace(_LISTS_FAIL, calls=(*_LISTS, *_CANCELS))
 _LOST = Rule(FaultType.ACCEPT_THEN_TIMEOUT, last=1)
 _HELD = frozenset({"UNKNOWN_OUTCOME:HELD"})

@@ -106,11 +106,14 @@ class Process:
     async def _stop_in_order(self) -> None:
         """End as the chassis's host has a service end."""
         if self.task is not None and self.runner.live.is_set():
-            draining = asyncio.create_task(_let_go("service.drain_failed", self.shell.drain()))
+            draining = asyncio.create_task(self._drain())
             both = {draining, self.task}
             await asyncio.wait(both, timeout=self.shell.drain_s_max, return_when=asyncio.FIRST_COMPLETED)
             await _cancel({draining})
         self.runner.stop()
+
+    async def _drain(self) -> None:
+        await _let_go("service.drain_failed", self.shell.drain())
 
     def hear_operator(self, outcome: ReportStatus) -> None:
         """Let an operator end every order that the venue was asked about in vain."""

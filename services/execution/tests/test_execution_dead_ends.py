@@ -257,6 +257,26 @@ def test_a_fill_that_has_made_the_strategy_write_is_known_to_it_and_not_taken_of
     assert (placed.venue_id, placed.quantity) == (order_id(2), Decimal(2))
 
 
+def test_absence_is_no_proof_by_a_venue_s_clock_that_is_ahead() -> None:
+    desk = Desk()
+    desk.approve()
+    desk.hear(R.NO_ANSWER, FROM.SUBMIT)
+    desk.hear(R.ABSENT, FROM.QUERY, venue_ts_us=desk.now_us + 60 * MINUTE_US)
+    assert desk.state() == "UNKNOWN"
+
+
+def test_the_venue_s_count_of_an_attempt_comes_on_top_of_what_the_one_before_it_has_filled() -> None:
+    desk = Desk()
+    desk.quote("98", "99")
+    desk.approve(time_in_force="GTC", post_only=True)
+    desk.hear(R.REJECTED, FROM.SUBMIT, reason=Reason.PRICE_CROSSED_POST_ONLY)
+    desk.hear(R.TRADED, FROM.FILLS, trades=(trade(1, "0.5", "98"),))
+    desk.hear(R.CANCELLED, FROM.CANCEL, filled="1", trades=(trade(2, "0.5", "98"),), attempt=2)
+    assert (desk.state(), desk.record().misses_trades) == ("CANCELLING", True)
+    desk.hear(R.TRADED, FROM.FILLS, trades=(trade(3, "0.5", "98"),), attempt=2)
+    assert (desk.state(), len(desk.fills())) == ("CANCELLED", 3)
+
+
 def test_a_stop_that_could_not_be_placed_anew_is_not_taken_back_to_be_made_larger() -> None:
     for why in ("another epoch", "not open"):
         desk = Protected()
