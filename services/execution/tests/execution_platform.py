@@ -54,7 +54,8 @@ from tollgate_venues.evidence import (
     OrderPage,
 )
 
-WAIT_S = 5.0
+# Two test processes share two cores, and a real broker and database with them.
+WAIT_S = 20.0
 CAPABILITIES = Capabilities(
     looks_up_by_client_id=True,
     refuses_duplicate_ids=True,
