@@ -26,7 +26,7 @@ from execution_samples import (
 from tollgate_chassis.exits import Exit, Restart
 from tollgate_chassis.runner import Runner
 from tollgate_contracts.codec import encode
-from tollgate_contracts.execution import Order, ReportSource, ReportStatus
+from tollgate_contracts.execution import Order, Report, ReportSource, ReportStatus
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.subjects import permit_subject
 from tollgate_execution.core import ExecutionCore
@@ -187,6 +187,9 @@ async def test_what_the_venue_says_twice_is_on_the_tape_once(platform: Platform)
     assert platform.kinds().count("fill") == 1
 
 
+_TWO_WAYS = {ReportSource.SUBMIT, ReportSource.STREAM}
+
+
 async def test_what_comes_by_two_ways_at_once_is_on_the_tape_once(platform: Platform) -> None:
     """The frame is on its way to the tape when the answer to the submit says the same."""
 
@@ -199,7 +202,9 @@ async def test_what_comes_by_two_ways_at_once_is_on_the_tape_once(platform: Plat
     await platform.has_permit()
     platform.approve()
     await platform.until(lambda: platform.state() == "FILLED" and platform.venue.frames.empty())
-    assert platform.kinds().count("report") == 1
+    # A look-up in between, on a slow machine, is another matter.
+    told = [each for each in platform.messages() if isinstance(each, Report) and each.source in _TWO_WAYS]
+    assert len(told) == 1
 
 
 async def test_the_first_permit_of_a_process_is_awaited_and_no_other(platform: Platform) -> None:
