@@ -12,6 +12,7 @@ import nats
 import pytest
 from nats.js.api import RePublish, StreamConfig
 
+from tollgate_chassis import clock as clocks
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_chassis.runner import Identity, OutputDiffers, Runner
 from tollgate_chassis.shell import Shell
@@ -299,6 +300,31 @@ async def test_a_pause_is_noticed_before_anything_is_done_and_healed_by_the_tape
     await until(lambda: asyncio.sleep(0, first.runner.vouches(time.monotonic_ns() // 1_000)))
     await desk.clocks(1)
     await desk.assert_each_clock_was_answered_once()
+
+
+async def test_after_a_pause_the_tape_is_asked_twice_before_anything_is_vouched_for():
+    """Whoever took the pause for the end may write its tenure just after the tape has said that all is as it was."""
+    now_us, away = 1_000_000, asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now_us
+        now_us += round(seconds * 1_000_000)
+        if len(proofs) == 2 or now_us > 2_000_000:
+            away.set()
+            await asyncio.Event().wait()
+
+    proofs: list[tuple[int, bool]] = []
+
+    async def prove() -> None:
+        proofs.append((now_us, standby.vouches(now_us)))
+
+    standby = Standby(None, IDENTITY, "first", clock=clocks.Clock(lambda: now_us, lambda: now_us, sleep, lambda: 0.0))
+    standby.tenure = 1
+    holding = asyncio.create_task(standby.run(lambda: 1, prove))
+    await away.wait()
+    holding.cancel()
+    assert proofs == [(1_000_000, False), (1_100_000, False)]
+    assert standby.vouches(now_us)
 
 
 async def test_who_finds_another_on_the_tape_after_a_pause_ends(desk):

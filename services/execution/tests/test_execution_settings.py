@@ -163,6 +163,8 @@ UNSAFE = (
     ("  calls: {retry_time_ms_max: 10001}\n", "calls.retry_time_ms_max"),
     ("  calls: {open_ms_max: 600001}\n", "calls.open_ms_max"),
     ("  stop_ms_max: 6001\n", "stop_ms_max"),
+    ("  watch: {delay_ms_max: 1999}\n", "watch.delay_ms_max"),
+    ("  watch: {unknown_ms: 8001}\n", "watch.delay_ms_max"),
 )
 
 
@@ -182,6 +184,7 @@ def test_a_configuration_that_would_undo_itself_is_refused_by_name(environment: 
         "  exit_collar_bps: null\n",
         "  collar_bps: null\n",
         "  stop_ms_max: 6000\n",
+        "  watch: {delay_ms_max: 2000}\n",
     ],
 )
 def test_one_at_the_edge_of_that_is_taken(environment: Path, keys: str) -> None:

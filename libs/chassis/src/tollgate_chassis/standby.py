@@ -226,4 +226,9 @@ class Standby:
         if not self.vouches(now_us):
             logger().warning("standby.was_away", outcome="proving", latency_ms=(now_us - self._held_us) // 1_000)
             await prove()
+            # Who took this for its turn while we were away may be writing its tenure just now. From here on we answer
+            # it, so that by the next question it is on the tape or given up.
+            await self._clock.sleep(ASK_EVERY_S)
+            now_us = self._clock.monotonic_us()
+            await prove()
         self._held_us = now_us

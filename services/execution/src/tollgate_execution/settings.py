@@ -198,7 +198,12 @@ class ExecutionSection(Section):
         """Refuse, by name, keys of which one would undo what another is for."""
         complaints = [
             complaint
-            for complaint in (self._safe_mode_for_ever(), self._exits_held_tighter(), self._rounds_cut_off())
+            for complaint in (
+                self._safe_mode_for_ever(),
+                self._exits_held_tighter(),
+                self._rounds_cut_off(),
+                self._called_too_early(),
+            )
             if complaint
         ]
         if complaints:
@@ -223,6 +228,12 @@ class ExecutionSection(Section):
         if self.calls.retry_delay_ms <= self.calls.retry_delay_ms_max <= self.calls.retry_time_ms_max:
             return ""
         return "calls: retry_delay_ms <= retry_delay_ms_max <= retry_time_ms_max is expected"
+
+    def _called_too_early(self) -> str:
+        if max(self.watch.unknown_ms, self.watch.silent_ms) <= self.watch.delay_ms_max:
+            return ""
+        # An operator would be called, and believed, while the submit itself may still be answered.
+        return "watch.delay_ms_max: no less than unknown_ms and silent_ms is expected"
 
     @field_validator("order_notional_max", "minute_notional_max", mode="before")
     @classmethod
