@@ -17,7 +17,6 @@ from tests.simulation.presence import Line
 from tests.simulation.process import Process
 from tests.simulation.tape import BrokersTape
 from tollgate_chassis.exits import Exit, ProcessEnd
-from tollgate_chassis.turn import AWAY_US_MAX
 from tollgate_contracts.approval import Approval, Scope, SignedText
 from tollgate_contracts.execution import ReportStatus
 from tollgate_contracts.marketdata import InstrumentStatus
@@ -314,19 +313,13 @@ class World:
             self.violate(f"{client_order_id} is sent without a permit")
         if process is None:
             return
-        if self._since_superseded_us(process) > AWAY_US_MAX:
+        if any(each.runner.tenure > process.runner.tenure for each in self.live.values()):
             self.violate(f"{client_order_id} is sent by a process in whose place another is active")
         if process.door.is_shut:
             self.violate(f"{client_order_id} is sent though the kill door is shut")
         closes = approval.scope is Scope.FLATTEN and self.kill_level is KillLevel.FLATTEN
         if self.kill_engaged_at and process.runner.position >= self.kill_engaged_at and not closes:
             self.violate(f"{client_order_id} is sent under the kill switch")
-
-    def _since_superseded_us(self, process: Process) -> int:
-        """Return how long ago another became active in a process's place: what it has asked the tape before is good."""
-        later = (each.runner.tenure for each in self.live.values() if each.runner.tenure > process.runner.tenure)
-        first = min(later, default=None)
-        return 0 if first is None else self.wall_us() - self.tape.records[first - 1].stored_us
 
     def _check_size(self, approval: Approval, order: VenueOrder, leg: Leg) -> None:
         if order.quantity > approval.quantity:

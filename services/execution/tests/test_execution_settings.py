@@ -164,7 +164,6 @@ UNSAFE = (
     ("  calls: {open_ms_max: 600001}\n", "calls.open_ms_max"),
     ("  stop_ms_max: 6001\n", "stop_ms_max"),
     ("  watch: {delay_ms_max: 1999}\n", "watch.delay_ms_max"),
-    ("  watch: {unknown_ms: 8001}\n", "watch.delay_ms_max"),
 )
 
 

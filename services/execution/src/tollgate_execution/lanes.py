@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from tollgate_chassis.exits import Restart
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], Awaitable[object]]
 
 
 class Track(Enum):

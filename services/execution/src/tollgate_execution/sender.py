@@ -157,7 +157,7 @@ class Sender:
         if client_order_id in self._asking:
             return
         self._asking.add(client_order_id)
-        self._lanes.run(client_order_id, lambda: self._ask_after(client_order_id))
+        self._lanes.run(client_order_id, partial(self.look_up, client_order_id))
 
     async def ask_and_wait(self, client_order_id: str) -> None:
         """Look an order up at the venue, after whatever is under way for it, and wait until that is done."""
@@ -313,12 +313,6 @@ class Sender:
 
     async def look_up(self, client_order_id: str) -> Evidence | None:
         """Ask the venue about an order now, put what it says on the tape and return it; none where it is forgotten."""
-        return await self._query(client_order_id)
-
-    async def _ask_after(self, client_order_id: str) -> None:
-        await self._query(client_order_id)
-
-    async def _query(self, client_order_id: str) -> Evidence | None:
         # What is learned from here on is newer than whatever made us ask: the next wish to ask is a new one.
         self._asking.discard(client_order_id)
         reference = self._refer_to(client_order_id)

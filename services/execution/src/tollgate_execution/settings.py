@@ -230,10 +230,10 @@ class ExecutionSection(Section):
         return "calls: retry_delay_ms <= retry_delay_ms_max <= retry_time_ms_max is expected"
 
     def _called_too_early(self) -> str:
-        if max(self.watch.unknown_ms, self.watch.silent_ms) <= self.watch.delay_ms_max:
+        if self.watch.silent_ms <= self.watch.delay_ms_max:
             return ""
         # An operator would be called, and believed, while the submit itself may still be answered.
-        return "watch.delay_ms_max: no less than unknown_ms and silent_ms is expected"
+        return "watch.delay_ms_max: no less than silent_ms is expected"
 
     @field_validator("order_notional_max", "minute_notional_max", mode="before")
     @classmethod
