@@ -50,6 +50,22 @@ def test_a_count_and_a_list_of_trades_may_come_at_once_and_by_turns() -> None:
     assert desk.state() == "CANCELLED"
 
 
+def test_a_look_up_that_counts_less_than_was_said_is_behind_and_takes_nothing_back() -> None:
+    desk = working()
+    desk.hear(R.OPEN, FROM.STREAM, filled="1.5")
+    desk.hear(R.OPEN, FROM.QUERY, filled="1", trades=(trade(1, "1"),))
+    assert desk.record().said == Decimal("1.5")
+    assert desk.record().misses_trades
+
+
+def test_the_venue_s_own_id_is_kept_from_the_first_report_that_has_one() -> None:
+    desk = working()
+    assert desk.record().venue_order_id is None
+    desk.hear(R.OPEN, FROM.STREAM, filled="0", venue_order_id="v1")
+    desk.hear(R.OPEN, FROM.STREAM, filled="0.5", trades=(trade(1, "0.5"),))
+    assert desk.record().venue_order_id == "v1"
+
+
 @pytest.mark.parametrize(
     ("side", "price", "worse"),
     [
