@@ -176,6 +176,11 @@ class Platform:
                 raise AssertionError(f"{what}: not within {timeout_s} s (ended: {ended})\n{self.tail()}")
             time.sleep(0.2)
 
+    def log(self, service: str) -> list[dict[str, Any]]:
+        """Return what a service has logged so far; a line that is only half there ends it."""
+        text = (self.state / "logs" / f"{service}.jsonl").read_text()
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.startswith("{")]
+
     def tail(self) -> str:
         """Return the ends of the platform's output and of each log."""
         logs = sorted((self.state / "logs").glob("*"))

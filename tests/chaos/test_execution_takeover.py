@@ -1,6 +1,5 @@
 """Execution is told to stop, or falls, under traffic: it ends in order, and whoever goes on reads the venue first."""
 
-import json
 import os
 import signal
 import time
@@ -40,7 +39,7 @@ def test_execution_that_is_told_to_stop_ends_in_order_and_the_next_start_loses_n
         desk.wait_until(lambda pid=pid: desk.pid_or_none("execution") not in {None, pid}, "it came back", START_S)
         print(f"seen again {time.monotonic() - began:.2f} s after SIGTERM")
         desk.wait_until(desk.all_live, "live again", START_S)
-    lines = log_of(desk)
+    lines = desk.log("execution")
     drained = [line for line in lines if line.get("event") == "service.drained"]
     assert [line["outcome"] for line in drained] == ["done"] * 3
     assert max(line["latency_ms"] for line in drained) < PATIENCE_S * 1_000 / 2
@@ -50,12 +49,6 @@ def test_execution_that_is_told_to_stop_ends_in_order_and_the_next_start_loses_n
     settle(desk)
     assert_everyone_agrees(desk)
     assert desk.stop() == 0
-
-
-def log_of(desk: Platform) -> list[dict[str, Any]]:
-    """Return execution's log."""
-    text = (desk.state / "logs" / "execution.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def test_whoever_takes_over_execution_reads_the_venue_before_the_first_order_leaves(

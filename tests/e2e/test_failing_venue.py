@@ -1,6 +1,7 @@
 """The whole platform at a venue that fails: whatever it does, nothing is lost, nothing doubled, and trading goes on."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class Phase:
     opens: bool = False
     """The breaker of the calls for orders opens; the failure lasts until it does."""
     states: frozenset[OrderState] = frozenset()
-    """Orders come to these states."""
+    """Orders come to these states; the failure lasts until one has come to each."""
     happens: int = 1
     """So often at least each rule has happened when the plan is withdrawn."""
     quiet: bool = False
@@ -133,8 +134,9 @@ def test_a_venue_that_fails_in_every_way_loses_and_doubles_nothing(platform: Cal
 def fail(desk: Platform, phase: Phase) -> tuple[int, int]:
     """Let the venue fail until it has shown, then let it work again; return the tape's positions before and after."""
     before = int(desk.status("execution")["tip"])
+    reached = states_reached(desk)
     drill(desk, "PUT", "faults", {"seed": 7, "rules": list(phase.rules)})
-    desk.wait_until(lambda: has_shown(desk, phase), f"{phase.name}: it shows", PATIENCE_S)
+    desk.wait_until(lambda: has_shown(desk, phase, reached), f"{phase.name}: it shows", PATIENCE_S)
     if phase.quiet:
         nothing_trades(desk)
     drill(desk, "DELETE", "faults")
@@ -143,12 +145,21 @@ def fail(desk: Platform, phase: Phase) -> tuple[int, int]:
     return before, int(desk.status("execution")["tip"])
 
 
-def has_shown(desk: Platform, phase: Phase) -> bool:
+def states_reached(desk: Platform) -> Counter[str]:
+    """Count the states that orders have come to, as execution's log tells them."""
+    return Counter(line["outcome"] for line in desk.log("execution") if line.get("event") == "order.state")
+
+
+def has_shown(desk: Platform, phase: Phase, reached: Counter[str]) -> bool:
+    """Say whether the failure was seen in every way that the phase names; ``reached`` was counted before it began."""
     status = desk.status("execution")
     if not status:
         return False
     rules = drill(desk, "GET", "faults")["rules"]
     shows = all(rule["happened"] >= phase.happens for rule in rules)
+    if phase.states:
+        since = states_reached(desk) - reached
+        shows = shows and all(since[state.value.lower()] for state in phase.states)
     if phase.degraded is not None:
         shows = shows and phase.degraded.value in status["safe_mode"]["degraded"]
     return shows and (not phase.opens or status["calls"]["breakers"]["ORDERS"] != BreakerState.CLOSED.value)
