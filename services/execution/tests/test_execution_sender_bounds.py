@@ -142,7 +142,7 @@ async def test_a_ban_outlives_the_process_that_was_told_of_it(platform: Platform
     calls, submits = len(platform.venue.calls), len(platform.venue.submitted)
     await platform.start()
     await platform.has_permit()
-    assert platform.shell.status()["calls"]["banned_ms"] > 590_000
+    await platform.until(lambda: platform.shell.status()["calls"]["banned_ms"] > 590_000)
     await asyncio.sleep(0.5)
     assert (len(platform.venue.calls), len(platform.venue.submitted)) == (calls, submits)
 
