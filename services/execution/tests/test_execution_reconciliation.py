@@ -98,6 +98,8 @@ async def working(platform: Platform, *numbers: int, **changes: Any) -> None:
 
     await platform.start()
     await platform.has_permit()
+    # A first round that is still under way would ask this mute venue about each, and the breaker would open.
+    await platform.until(lambda: syncs(platform))
     platform.venue.before_answering = list_it
     for number in numbers:
         platform.approve(number, **changes)
