@@ -50,6 +50,8 @@ def fill(
             liquidity=Liquidity.TAKER,
             venue_ts_us=1,
         ),
+        fee_rate=None,
+        fee_rate_source="",
         config_hash="0" * 64,
         **ENVELOPE,
     )
@@ -83,10 +85,10 @@ def test_what_open_orders_lock_is_held_too():
 
 def test_a_round_trip_realizes_the_price_difference_and_keeps_fees_apart():
     portfolio = opened()
-    assert portfolio.apply(fill(Side.BUY, "100", "3", "0.6")) == 0
-    assert portfolio.apply(fill(Side.SELL, "110", "1", "0.22")) == 10
+    assert portfolio.apply(fill(Side.BUY, "100", "3", "0.6")) == (0, Decimal("0.6"), 0, 0)
+    assert portfolio.apply(fill(Side.SELL, "110", "1", "0.22")).realized == 10
     assert portfolio.holding("BTC-USDT") == Holding(Decimal(2), Decimal(200))
-    assert portfolio.apply(fill(Side.SELL, "90", "2", "0.36")) == -20
+    assert portfolio.apply(fill(Side.SELL, "90", "2", "0.36")).result == Decimal("-20.36")
     assert portfolio.holdings() == {}
     assert (portfolio.cash, portfolio.realized, portfolio.fees) == (
         Decimal("988.82"),
@@ -104,9 +106,12 @@ def test_selling_more_than_is_held_is_refused_and_changes_nothing():
     assert portfolio.snapshot() == before
 
 
-def test_a_fee_in_another_currency_is_refused():
-    with pytest.raises(ValueError, match="fee in BNB, expected USDT"):
-        opened().apply(fill(Side.BUY, "100", "1", "0.1", "BNB"))
+def test_a_symbol_of_another_quote_currency_is_refused_and_changes_nothing():
+    portfolio = opened()
+    before = portfolio.snapshot()
+    with pytest.raises(ValueError, match="fill 1 of BTC-EUR, expected a symbol in USDT"):
+        portfolio.apply(fill(Side.BUY, "100", "1").model_copy(update={"symbol": "BTC-EUR"}))
+    assert portfolio.snapshot() == before
 
 
 MONEY = st.decimals(min_value="0.00000001", max_value="99999", places=8, allow_nan=False)
@@ -155,7 +160,7 @@ def test_a_perpetual_moves_cash_only_by_results_and_fees(held, side, quantity, e
     if held:
         portfolio.apply(fill(Side.BUY if held > 0 else Side.SELL, "100", abs(held)), perpetual=True)
     assert portfolio.cash == 1000
-    realized = portfolio.apply(fill(side, "110", quantity, "1"), perpetual=True)
+    realized = portfolio.apply(fill(side, "110", quantity, "1"), perpetual=True).realized
     after = portfolio.holding("BTC-USDT")
     assert (after.quantity, after.cost, realized) == tuple(Decimal(text) for text in expected)
     assert portfolio.cash == 1000 + realized - 1
@@ -198,7 +203,7 @@ def test_a_perpetuals_cash_and_cost_obey_the_law_exactly(steps):
     portfolio, traded = opened(), Decimal(0)
     for side, price, quantity, fee in steps:
         enlarges = portfolio.holding("BTC-USDT").quantity * signed(side, quantity) >= 0
-        realized = portfolio.apply(fill(side, price, quantity, fee), perpetual=True)
+        realized = portfolio.apply(fill(side, price, quantity, fee), perpetual=True).realized
         assert realized == 0 or not enlarges
         traded += signed(side, quantity) * price
         held = portfolio.holding("BTC-USDT")
@@ -217,5 +222,5 @@ def test_a_short_is_a_long_with_every_sign_changed(steps, last):
     ours, mirror = opened(), opened()
     for side, price, quantity in [*steps, (Side.BUY, last, Decimal(1))]:
         other = Side.SELL if side is Side.BUY else Side.BUY
-        result = ours.apply(fill(side, price, quantity), perpetual=True)
-        assert mirror.apply(fill(other, price, quantity), perpetual=True) == -result
+        result = ours.apply(fill(side, price, quantity), perpetual=True).realized
+        assert mirror.apply(fill(other, price, quantity), perpetual=True).realized == -result

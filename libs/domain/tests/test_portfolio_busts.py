@@ -69,6 +69,8 @@ def fill(
         symbol=BTC,
         side=side,
         trade=trade(trade_id, price, quantity, fee, currency),
+        fee_rate=None,
+        fee_rate_source="",
         config_hash="0" * 64,
         **ENVELOPE,
     )
@@ -82,6 +84,8 @@ def bust(of: Fill) -> Bust:
         symbol=of.symbol,
         side=of.side,
         trade=of.trade,
+        fee_rate=of.fee_rate,
+        fee_rate_source=of.fee_rate_source,
         config_hash=of.config_hash,
         **ENVELOPE,
     )
@@ -116,7 +120,7 @@ def test_a_fill_and_its_bust_leave_nothing_behind(steps: Steps):
         made = fill(str(number), side, quantity, price, fee)
         before = portfolio.snapshot()
         booked = portfolio.apply(made, perpetual=True)
-        assert portfolio.undo(bust(made), perpetual=True) == -booked
+        assert portfolio.undo(bust(made), perpetual=True) == tuple(-amount for amount in booked)
         assert portfolio.snapshot() == before
         result = trips.apply(made, number)
         assert trips.undo(bust(made), number).result == -result.result
@@ -215,8 +219,8 @@ def test_spot_that_was_sold_since_cannot_be_taken_back():
         portfolio.undo(bust(bought))
     with pytest.raises(KindError, match="held as spot"):
         portfolio.undo(bust(bought), perpetual=True)
-    with pytest.raises(ValueError, match="fee in BNB, expected USDT"):
-        portfolio.undo(bust(fill("3", BUY, "1", "100", "1", "BNB")))
+    with pytest.raises(ValueError, match="bust 1 of BTC-EUR, expected a symbol in USDT"):
+        portfolio.undo(bust(bought).model_copy(update={"symbol": "BTC-EUR"}))
     assert portfolio.snapshot() == before
 
 

@@ -36,6 +36,8 @@ def fill(side: Side, quantity: Decimal | str, price: Decimal | str, fee: Decimal
             liquidity=Liquidity.TAKER,
             venue_ts_us=1,
         ),
+        fee_rate=None,
+        fee_rate_source="",
         config_hash="0" * 64,
     )
 

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from tollgate_contracts.config import Config
 from tollgate_contracts.envelope import Identifier, Message, Sequence, Text, TimeUs, Value
 from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
-from tollgate_contracts.ledger import Books, Drift
+from tollgate_contracts.ledger import Books, Correction, Drift
 from tollgate_contracts.marketdata import Bar, Clock, Feed, Funding, Instrument, Quote
 from tollgate_contracts.reconciliation import Account, Adoption, Movement, Reconcile, Sync
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, OperatorCall, Policy
@@ -43,6 +43,7 @@ AnyMessage = Annotated[
     | SafeMode
     | Books
     | Drift
+    | Correction
     | Config
     | Tenure,
     Field(discriminator="kind"),

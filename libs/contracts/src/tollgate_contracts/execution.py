@@ -151,11 +151,16 @@ class Fill(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["fill"] = "fill"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     client_order_id: ClientOrderId
     symbol: Symbol
     side: Side
     trade: VenueTrade
+    fee_rate: Price | None
+    """Quote currency per unit of the fee's currency; null where that is the quote currency, or no rate is known."""
+    fee_rate_source: Text
+    """Where the rate is from: ``quote:<tape sequence>`` of which it is the mid, or ``trade``, where nothing was quoted
+    and the trade's own price is taken for its base currency; empty without a rate."""
     config_hash: Hash
 
 
@@ -164,13 +169,16 @@ class Bust(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["bust"] = "bust"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     client_order_id: ClientOrderId
     symbol: Symbol
     side: Side
     """Of the fill that is undone."""
     trade: VenueTrade
     """As it was booked."""
+    fee_rate: Price | None
+    """As the fill had it: what the fee was worth then, it is worth when it comes back."""
+    fee_rate_source: Text
     config_hash: Hash
 
 

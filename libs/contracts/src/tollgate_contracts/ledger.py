@@ -1,9 +1,12 @@
-"""What the ledger says: the state of the books, and where they differ from the venue."""
+"""What the ledger says: the state of the books, where they differ from the venue, and what an operator corrects."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from tollgate_contracts.envelope import Currency, Hash, Message, Sequence, Symbol, Value
+from pydantic import Field
+
+from tollgate_contracts.envelope import Currency, Hash, Identifier, Message, Sequence, Symbol, Text, TimeUs, Value
 from tollgate_contracts.money import Amount, NonNegative, Price
+from tollgate_contracts.reconciliation import MovementType
 
 
 class Cash(Value):
@@ -22,6 +25,10 @@ class Position(Value):
     """What the quantity cost in all, in quote currency, fees not included."""
     mark: Price | None
     """Mid of the last quote; null before the first."""
+    mark_us: TimeUs | None
+    """The venue's time of that quote."""
+    stale: bool
+    """Whether the mark is older than the ledger is set to trust, by tape time, or there is none."""
     unrealized: Amount
 
 
@@ -30,7 +37,7 @@ class Books(Message):
 
     writer: Literal["ledger"] = "ledger"
     kind: Literal["books"] = "books"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     as_of: Sequence
     cash: tuple[Cash, ...]
     positions: tuple[Position, ...]
@@ -39,9 +46,20 @@ class Books(Message):
     """Before fees."""
     unrealized: Amount
     fees: Amount
+    """In all, at the rates at which they were booked."""
+    fees_by_currency: tuple[Cash, ...]
+    """As they were charged, rebates deducted, sorted."""
+    funding: Amount
+    """Above zero was received."""
+    treasury: Amount
+    """What of the cash is set aside from trading."""
+    suspense: tuple[Cash, ...]
+    """What is not explained yet, by currency: above zero is gone, below zero is there without a reason."""
     peak_equity: Amount
     drawdown: NonNegative
     """Fall from the peak, in quote currency."""
+    cost_model: Hash
+    """Fingerprint of the model of costs in force."""
     config_hash: Hash
 
 
@@ -56,3 +74,32 @@ class Drift(Message):
     venue: Amount
     difference: Amount
     """Venue minus books."""
+
+
+class Line(Value):
+    """One line of an entry in the books; above zero is a debit, below zero a credit."""
+
+    account: Annotated[str, Field(pattern=r"^[a-z]+:[A-Za-z0-9-]{1,32}$")]
+    currency: Currency
+    amount: Amount
+
+
+class Correction(Message):
+    """An operator has the entry of a movement taken back, and the movement booked under another name."""
+
+    writer: Literal["ledger"] = "ledger"
+    kind: Literal["correction"] = "correction"
+    version: Literal[1] = 1
+    entry: Annotated[int, Field(ge=1)]
+    """The number of the entry that is taken back."""
+    lines: Annotated[tuple[Line, ...], Field(min_length=2, max_length=2)]
+    """As the entry has them, what is held and what it is called: the journal is in nobody's memory."""
+    movement_id: Identifier
+    """Of the movement that the entry has booked."""
+    symbol: Symbol | None
+    """Of funding, the perpetual."""
+    booked_as: MovementType
+    """What it is booked as from here on."""
+    actor: Text
+    """The token's name, and who its holder says they are."""
+    reason: Text

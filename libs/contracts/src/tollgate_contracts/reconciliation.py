@@ -60,6 +60,8 @@ class MovementType(StrEnum):
     """Charged apart from any trade."""
     REBATE = "REBATE"
     """Paid apart from any trade."""
+    UNEXPLAINED = "UNEXPLAINED"
+    """What the venue states and no evidence explains, booked upon an operator's word; no venue lists it."""
 
 
 class Movement(Message):
@@ -67,7 +69,7 @@ class Movement(Message):
 
     writer: Literal["execution"] = "execution"
     kind: Literal["movement"] = "movement"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     venue: Identifier
     account: Identifier
     movement_id: Identifier
@@ -79,6 +81,9 @@ class Movement(Message):
     symbol: Symbol | None
     """Of funding, the perpetual."""
     venue_ts_us: TimeUs
+    """Of what is unexplained, that of the statement that showed it."""
+    detail: Text = ""
+    """Of what is unexplained, who says so and why; empty where the venue lists it."""
 
 
 class Difference(StrEnum):
