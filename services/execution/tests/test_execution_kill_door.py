@@ -13,6 +13,7 @@ from tollgate_contracts.codec import decode
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.risk import OperatorCall
 from tollgate_execution.api import build_router
+from tollgate_execution.explaining import Explainer
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.resolving import Resolver
 
@@ -30,7 +31,8 @@ def desk() -> Desk:
 @pytest.fixture
 def client(door: KillDoor, desk: Desk, tmp_path: Path) -> httpx.AsyncClient:
     app = FastAPI()
-    app.include_router(build_router(desk.core, door, new_door(tmp_path), Resolver(desk.core, lambda: None).resolve))
+    words = (Resolver(desk.core, lambda: None).resolve, Explainer(desk.core, lambda: None).explain)
+    app.include_router(build_router(desk.core, door, new_door(tmp_path), *words))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://execution")
 
 

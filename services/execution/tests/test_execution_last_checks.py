@@ -57,7 +57,7 @@ def reasons(approval: Approval, moment: Moment, **changes: Any) -> tuple[Reason,
 def quoted(bid: str, ask: str, ts_us: int = START_US) -> Quoted:
     """Return a quote of ten units on each side."""
     sizes = {"bid_quantity": Decimal(10), "ask_quantity": Decimal(10), "venue_ts_us": ts_us, "venue_sequence": 1}
-    return Quoted(SymbolQuote(symbol="BTC-USDT", bid=Decimal(bid), ask=Decimal(ask), **sizes), ts_us)
+    return Quoted(SymbolQuote(symbol="BTC-USDT", bid=Decimal(bid), ask=Decimal(ask), **sizes), ts_us, 1)
 
 
 APPROVAL = approved()

@@ -49,8 +49,8 @@ def feed(ts_us: int, state: FeedState) -> Feed:
 
 def test_of_each_symbol_the_newest_quote_counts() -> None:
     market = Market()
-    market.on_quote(quote(1, "BTC-USDT", "ETH-USDT"))
-    market.on_quote(quote(2, "BTC-USDT", bid="98"))
+    market.on_quote(1, quote(1, "BTC-USDT", "ETH-USDT"))
+    market.on_quote(2, quote(2, "BTC-USDT", bid="98"))
     bitcoin, ether = market.quoted("BTC-USDT"), market.quoted("ETH-USDT")
     assert bitcoin is not None
     assert ether is not None
@@ -62,7 +62,7 @@ def test_no_more_symbols_are_kept_than_a_desk_may_trade_and_the_oldest_makes_roo
     market = Market()
     names = [f"A{number:02}-USDT" for number in range(SYMBOLS_MAX + 1)]
     for at_us, name in enumerate(names, start=1):
-        market.on_quote(quote(at_us, name))
+        market.on_quote(at_us, quote(at_us, name))
         market.on_instrument(instrument(at_us, InstrumentStatus.OPEN, name))
     assert [name for name in names if market.quoted(name) is None] == names[:1]
     assert [name for name in names if market.instrument(name) is None] == names[:1]
@@ -96,7 +96,7 @@ def test_it_is_known_since_when_the_feed_cannot_be_used() -> None:
 
 def test_a_market_is_the_same_after_a_restart() -> None:
     market = Market()
-    market.on_quote(quote(1, "BTC-USDT"))
+    market.on_quote(1, quote(1, "BTC-USDT"))
     market.on_instrument(instrument(2, InstrumentStatus.HALTED))
     market.on_instrument(instrument(3, InstrumentStatus.OPEN))
     market.on_feed(feed(4, FeedState.GAP))

@@ -8,6 +8,7 @@ from execution_samples import Desk, order_id, trade
 
 from tollgate_contracts.execution import OrderState
 from tollgate_contracts.reasons import Reason
+from tollgate_execution.core.fee_rates import FeeRate
 from tollgate_execution.core.placing import Leg, Placing
 from tollgate_execution.core.record import (
     Booked,
@@ -57,7 +58,7 @@ def full() -> OrderRecord:
         booked=Decimal("1.25"),
         booked_quote=Decimal("124.75"),
         said=Decimal("1.5"),
-        trades=(Booked(trade(1, "1"), 1, 8), Booked(trade(2, "0.25"), 4, 9)),
+        trades=(Booked(trade(1, "1"), 1, 8), Booked(trade(2, "0.25"), 4, 9, FeeRate(Decimal("0.5"), "quote:7"))),
         busted=(Busted("t3", Decimal("0.5")), Busted("t4", Decimal(0))),
         claimed=OrderState.EXPIRED,
         claim_is_counted=True,

@@ -445,7 +445,10 @@ async def test_stopping_cancels_entries_if_so_configured_and_leaves_exits(platfo
 def client_of(platform: Platform, directory: Path) -> httpx.AsyncClient:
     """Return a client at the operators' door of the running process."""
     app = FastAPI()
-    app.include_router(build_router(platform.core, platform.door, new_door(directory), platform.shell.resolve))
+    router = build_router(
+        platform.core, platform.door, new_door(directory), platform.shell.resolve, platform.shell.explain
+    )
+    app.include_router(router)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://execution")
 
 

@@ -264,6 +264,29 @@ def test_a_movement_that_is_in_the_opening_balances_or_not_ours_changes_nothing(
     assert venue.state("100000") == []
 
 
+def test_what_an_operator_says_of_a_drift_ends_it_with_the_next_statement() -> None:
+    """In two parts, over a restart; what is left of it is known at every moment."""
+    venue = Venue(statements=1)
+    assert differences(venue.state("99990")) == [DRIFTS]
+    assert venue.desk.core.agreement.differences == {"USDT": Decimal(-10)}
+    assert venue.move("-4", kind="UNEXPLAINED", detail="ann: lost in the venue's migration")
+    assert venue.desk.core.agreement.differences == {"USDT": Decimal(-6)}
+    restored = ExecutionCore(Verifier(TRUSTED).approval)
+    restored.restore(json.loads(json.dumps(venue.desk.core.snapshot())))
+    assert restored.agreement.differences == {"USDT": Decimal(-6)}
+    assert venue.move("-6", kind="UNEXPLAINED")
+    assert venue.desk.core.agreement.differences == {"USDT": Decimal(0)}
+    assert differences(venue.state("99990")) == [AGREES]
+    assert venue.desk.core.agreement.differences == {}
+
+
+def test_a_movement_that_the_venue_lists_late_makes_the_drift_smaller_by_itself() -> None:
+    venue = Venue(statements=1)
+    venue.state("99990")
+    assert venue.move("-10", kind="WITHDRAWAL")
+    assert venue.desk.core.agreement.differences == {"USDT": Decimal(0)}
+
+
 def test_a_deposit_that_the_balance_has_shown_first_is_no_drift() -> None:
     venue = Venue()
     for _ in range(2):

@@ -37,6 +37,7 @@ from tollgate_contracts.reconciliation import Account, Balance, Movement, Moveme
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Policy
 from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
+from tollgate_domain.costs import CostModel, FeeTier
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
 
@@ -47,6 +48,8 @@ STOP_ID = "tg" + "5" * 30
 START_US = 1_700_000_000_000_000
 PUBLIC_KEY = bytes(range(32))
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
+# Of a desk that reckons with what its venue states, and with nothing more.
+WITHOUT_TIERS = CostModel(fee_tiers=(FeeTier(volume_from=Decimal(0), maker_bps=Decimal(0), taker_bps=Decimal(0)),))
 SYMBOL_CAPS = [{"symbol": symbol, "units": "1000000"} for symbol in SYMBOLS]
 RULES: dict[str, Any] = {
     "revision": 1,
@@ -173,7 +176,7 @@ class Desk:
 
     def policy(self, rules: dict[str, Any] | None = None, **identity: Any) -> tuple[Message, ...]:
         document = {
-            "version": 2,
+            "version": 3,
             "environment": "simulated",
             "desk": "main",
             "venue": "simulated",
@@ -183,6 +186,7 @@ class Desk:
             "public_key": PUBLIC_KEY.hex(),
             "key_id": key_id_of(PUBLIC_KEY),
             "tightens": None,
+            "costs": WITHOUT_TIERS.model_dump(mode="json"),
             "rules": changed(rules or {}),
             **identity,
         }
@@ -195,6 +199,7 @@ class Desk:
         self,
         *,
         fee_bps: str = "20",
+        maker_bps: str = "10",
         venue: str = "simulated",
         positions: tuple[VenuePosition, ...] = (),
         **balances: str,
@@ -207,7 +212,7 @@ class Desk:
                 account="main",
                 balances=held,
                 positions=positions,
-                maker_fee_bps=Decimal(10),
+                maker_fee_bps=Decimal(maker_bps),
                 taker_fee_bps=Decimal(fee_bps),
                 venue_ts_us=self.now_us,
             )
@@ -339,7 +344,9 @@ class Desk:
     def bust(self) -> tuple[Message, ...]:
         """Let the venue take the last fill back."""
         fill = next(message for message in reversed(self.taped) if isinstance(message, Fill))
-        what = fill.model_dump(include={"client_order_id", "symbol", "side", "config_hash"})
+        what = fill.model_dump(
+            include={"client_order_id", "symbol", "side", "fee_rate", "fee_rate_source", "config_hash"}
+        )
         return self.step(Bust(**self.envelope("execution"), **what, trade=fill.trade))
 
     def move(
@@ -367,7 +374,7 @@ class Desk:
             price=Decimal(price),
             quantity=Decimal(quantity),
             fee=Decimal(fee),
-            fee_currency=fields.pop("fee_currency", "USDT"),
+            fee_currency=fields.get("fee_currency", "USDT"),
             liquidity=Liquidity.TAKER,
             venue_ts_us=self.now_us,
         )
@@ -378,6 +385,8 @@ class Desk:
                 symbol=fields.get("symbol", "BTC-USDT"),
                 side=Side(side),
                 trade=trade,
+                fee_rate=Decimal(fields["fee_rate"]) if "fee_rate" in fields else None,
+                fee_rate_source="quote:1" if "fee_rate" in fields else "",
                 config_hash="0" * 64,
             )
         )

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from tollgate_chassis.operator_door import OperatorDoor
 from tollgate_chassis.operator_trail import OperatorTrail
 from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens, TokenEntry, TokenList, TokenScope, mint
+from tollgate_domain.costs import CostModel
 from tollgate_risk.api import build_router
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import PolicyDocument
@@ -60,6 +61,7 @@ def file_policy() -> PolicyDocument:
         public_key=signer.public_key,
         key_id=signer.key_id,
         tightens=None,
+        costs=CostModel(),
         rules=read_rules(SHIPPED),
     )
 

@@ -15,6 +15,7 @@ from tollgate_contracts.risk import Decision, Outcome, TradingMode
 from tollgate_contracts.strategy import Action, OrderType, Protection, Side
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.gates.cash import free_cash
+from tollgate_risk.views import status_view
 
 TERMINAL = [OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED]
 WORKING = [state for state in OrderState if state not in TERMINAL]
@@ -237,20 +238,51 @@ def test_a_policy_whose_hash_is_not_its_own_shuts_the_gate(open_desk):
     assert open_desk.reasons() == [Reason.GATE_NOT_ARMED]
 
 
-@pytest.mark.parametrize(
-    ("quantity", "side", "currency"),
-    [
-        pytest.param("1", "SELL", "USDT", id="sells what is not held"),
-        pytest.param("1", "BUY", "BNB", id="fee in another currency"),
-    ],
-)
-def test_a_fill_that_cannot_be_booked_shuts_the_gate(open_desk, quantity, side, currency):
+def test_a_fill_that_cannot_be_booked_shuts_the_gate(open_desk):
     """When books and venue differ the gate observes and lets nothing through, until the operator's next policy."""
-    (mode,) = open_desk.fill("tg" + "e" * 30, quantity, side=side, fee_currency=currency)
+    (mode,) = open_desk.fill("tg" + "e" * 30, "1", side="SELL")
     assert (mode.from_mode, mode.to_mode) == (TradingMode.NORMAL, TradingMode.OBSERVE_ONLY)
     assert open_desk.reasons() == [Reason.GATE_OBSERVE_ONLY]
     open_desk.policy({"revision": 2})
     assert open_desk.reasons() == []
+
+
+@pytest.mark.parametrize(
+    ("fee", "held", "capital"),
+    [
+        pytest.param({"fee": "0.01", "fee_currency": "BTC", "fee_rate": "110"}, "0.99", "-1", id="in what was bought"),
+        pytest.param({"fee": "0.01", "fee_currency": "BNB", "fee_rate": "500"}, "1", "0", id="in a third currency"),
+        pytest.param({"fee": "0.01", "fee_currency": "BNB"}, "1", "0", id="in one of which nobody knows the worth"),
+    ],
+)
+def test_a_fee_in_another_currency_shuts_nothing(open_desk, fee, held, capital):
+    """What it has taken of the holding is gone at its cost; what lies beside was never counted as capital."""
+    before = open_desk.core.state.results.capital.trading
+    open_desk.fill("tg" + "e" * 30, "1", **fee)
+    state = open_desk.core.state
+    assert state.fault is None
+    assert state.held("BTC-USDT") == Decimal(held)
+    assert state.results.capital.trading == before + Decimal(capital)
+    assert state.results.trips.open["BTC-USDT"].quantity == Decimal(held)
+    assert open_desk.reasons() == []
+    lacks = {} if "fee_rate" in fee else {"BNB": "0.01"}
+    assert status_view(state)["fees_without_rate"] == lacks
+    open_desk.bust()
+    assert (state.held("BTC-USDT"), state.results.capital.trading + state.results.capital.treasury) == (0, before)
+    assert status_view(state)["fees_without_rate"] == {}
+
+
+def test_a_fee_paid_with_another_symbol_s_base_takes_that_risk_away(open_desk):
+    """What is held of it is less at once, and its trip may end; the exposure is what is left."""
+    open_desk.quote("ETH-USDT", bid="49", ask="51")
+    before = open_desk.core.state.results.capital.trading
+    open_desk.fill("tg" + "d" * 30, "1", "50", symbol="ETH-USDT")
+    open_desk.fill("tg" + "e" * 30, "1", fee="1", fee_currency="ETH", fee_rate="60")
+    state = open_desk.core.state
+    assert (state.held("ETH-USDT"), state.held("BTC-USDT")) == (0, 1)
+    assert state.exposures.symbols(state) == ["BTC-USDT"]
+    assert (state.results.counts.ended, state.results.counts.won) == (1, 1)
+    assert state.results.capital.trading + state.results.capital.treasury == before - 50
 
 
 def test_the_account_that_comes_before_the_policy_is_kept_for_it(desk):
@@ -261,7 +293,7 @@ def test_the_account_that_comes_before_the_policy_is_kept_for_it(desk):
     assert desk.core.state.portfolio.cash == 5000
     desk.account(USDT="7000", fee_bps="12.34567")
     assert desk.core.state.portfolio.cash == 5000
-    assert desk.core.state.taker_fee_bps == Decimal("12.3457")
+    assert desk.core.state.fee_bps == Decimal("12.3457")
 
 
 def test_another_accounts_balances_are_not_ours(desk):

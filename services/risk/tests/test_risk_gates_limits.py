@@ -320,3 +320,41 @@ def test_a_rebate_is_not_counted_on(new_desk, fee_bps):
     desk.account(USDT="2000", fee_bps=fee_bps)
     assert desk.reasons(**BUY_10) == []
     assert desk.core.state.fee_on(Decimal(1_000)) == 0
+
+
+TIERED = {
+    "fee_tiers": [
+        {"volume_from": "0", "maker_bps": "10", "taker_bps": "20"},
+        {"volume_from": "1000", "maker_bps": "-1", "taker_bps": "15"},
+    ]
+}
+
+
+@pytest.mark.parametrize(
+    ("stated_bps", "reckoned_bps"),
+    [
+        pytest.param(("10", "20"), "20", id="the venue states the first tier"),
+        pytest.param(("-1", "15"), "15", id="the venue states the second tier"),
+        pytest.param(("-1", "12"), "15", id="the venue states less than any tier"),
+        pytest.param(("0", "15"), "20", id="the second tier says less to makers than the venue does"),
+        pytest.param(("10", "17"), "20", id="the venue states less than the tier that it is of"),
+        pytest.param(("10", "30.00001"), "30.0001", id="the venue states more than any tier"),
+    ],
+)
+def test_a_buy_is_reckoned_with_the_fee_of_the_stated_tier_and_never_with_less_than_is_stated(
+    new_desk, stated_bps, reckoned_bps
+):
+    """By the model of costs that the policy carries: what it does not know of, the venue's word covers."""
+    maker_bps, taker_bps = stated_bps
+    desk = new_desk().open(cash="2000", costs=TIERED)
+    desk.account(USDT="2000", fee_bps=taker_bps, maker_bps=maker_bps)
+    assert desk.core.state.fee_on(Decimal(10_000)) == Decimal(reckoned_bps)
+
+
+def test_a_policy_with_another_model_of_costs_is_reckoned_with_at_once(new_desk):
+    """The statement that came before the policy is held against it."""
+    desk = new_desk().open(cash="2000")
+    desk.account(USDT="2000", fee_bps="12")
+    assert desk.core.state.fee_on(Decimal(10_000)) == 12
+    desk.policy(costs=TIERED)
+    assert desk.core.state.fee_on(Decimal(10_000)) == 20

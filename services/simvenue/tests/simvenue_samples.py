@@ -6,11 +6,13 @@ from typing import Any
 
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
+from tollgate_domain.costs import CostModel, FeeTiers
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
+from tollgate_simvenue.core.fees import IN_QUOTE, FeeSchedule
 from tollgate_simvenue.core.flavours import Manners
 from tollgate_simvenue.core.market import BookSnapshot
-from tollgate_simvenue.core.model import Fees, Instrument, Order, OrderRequest
+from tollgate_simvenue.core.model import Instrument, Order, OrderRequest
 from tollgate_simvenue.core.units import ATOMS_PER_UNIT, UNITS, atoms_text
 from tollgate_simvenue.floor import Floor, MarketStatus, wall_us
 from tollgate_simvenue.hub import Hub
@@ -21,6 +23,7 @@ ONE = UNITS
 ATOM = UNITS * ATOMS_PER_UNIT
 MINUTE_US = 60_000_000
 SYMBOL = "BTC-USDT"
+FEE_TIERS = CostModel().fee_tiers
 
 
 def exchange(
@@ -30,18 +33,23 @@ def exchange(
     status: InstrumentStatus = InstrumentStatus.OPEN,
     min_notional: int = 5,
     manners: Manners | None = None,
+    fee_tiers: FeeTiers = FEE_TIERS,
+    fee_currency: str = IN_QUOTE,
+    bnb_atoms: int = 0,
 ) -> Exchange:
-    """One symbol at 100/101 with ten on each side; maker pays 10 bps, taker 20."""
+    """One symbol at 100/101 with ten on each side, and another at 49/51; maker pays 10 bps, taker 20."""
+    rules = ("USDT", ONE // 100, ONE // 1000, ONE // 100, min_notional * ATOM, status)
     made = Exchange(
-        [Instrument(SYMBOL, "BTC", "USDT", ONE // 100, ONE // 1000, ONE // 100, min_notional * ATOM, status)],
-        Account({"USDT": usdt * ATOM, "BTC": btc * ATOM}),
-        Fees(maker_rate=10_000_000, taker_rate=20_000_000),
+        [Instrument(SYMBOL, "BTC", *rules), Instrument("BNB-USDT", "BNB", *rules)],
+        Account({"USDT": usdt * ATOM, "BTC": btc * ATOM} | ({"BNB": bnb_atoms} if bnb_atoms else {})),
+        FeeSchedule(fee_tiers, currency=fee_currency),
         candle_interval_us=MINUTE_US,
         session=3,
         opened_us=1_000,
         manners=manners,
     )
     made.apply(SYMBOL, BookSnapshot(((100 * ONE, 10 * ONE),), ((101 * ONE, 10 * ONE),)), 1)
+    made.apply("BNB-USDT", BookSnapshot(((49 * ONE, 10 * ONE),), ((51 * ONE, 10 * ONE),)), 1)
     return made
 
 
@@ -87,7 +95,7 @@ def open_floor(
     exchange = Exchange(
         [section.instruments[0].instrument()],
         Account(restored.balances),
-        section.fees(),
+        section.fees(CostModel(), restored.traded),
         candle_interval_us=60_000_000,
         session=restored.session,
         opened_us=opened_us,

@@ -1,13 +1,16 @@
 """What changes after the fact: trades that are taken back, money that moves without an order, used client ids."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simvenue_samples import ATOM, ONE, SYMBOL, balances, exchange, place, request
+from simvenue_samples import ATOM, FEE_TIERS, ONE, SYMBOL, balances, exchange, place, request
 
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.reconciliation import MovementType
 from tollgate_contracts.strategy import Side
+from tollgate_domain.costs import FeeTier, FeeTiers
 from tollgate_simvenue.core.exchange import Exchange
 from tollgate_simvenue.core.flavours import MANNERS, VenueLike
 from tollgate_simvenue.core.market import HouseTook, MarketEvent, TopSet, TradePrinted
@@ -165,32 +168,38 @@ actions = st.one_of(
     st.tuples(st.just("status"), st.sampled_from(InstrumentStatus)),
 )
 
+REBATES = (FeeTier(volume_from=Decimal(0), maker_bps=Decimal(-2), taker_bps=Decimal(5)),)
+# Enough for the fees of some trades, so that the others are charged in quote currency.
+BNB_ATOMS = ATOM // 50
+
 
 class Books:
     """What the events alone say of the account's money."""
 
     def __init__(self) -> None:
-        self.total = {"USDT": 500 * ATOM, "BTC": 3 * ATOM}
-        self.fills: dict[str, tuple[Order, tuple[int, int]]] = {}
+        self.total = {"USDT": 500 * ATOM, "BTC": 3 * ATOM, "BNB": BNB_ATOMS}
+        self.fills: dict[str, tuple[Order, dict[str, int]]] = {}
 
     def take_in(self, events: list) -> None:  # type: ignore[type-arg]
         for event in events:
             match event:
                 case OrderBusted(bust=bust):
-                    _, (usdt, btc) = self.fills.pop(bust.trade_id)
-                    self.move(-usdt, -btc)
+                    _, moved = self.fills.pop(bust.trade_id)
+                    self.move({currency: -amount for currency, amount in moved.items()})
                 case MoneyMoved(movement):
                     self.total[movement.currency] += movement.amount
                 case _ if hasattr(event, "fill"):
                     fill = event.fill
                     sign = 1 if fill.side is Side.BUY else -1
-                    moved = (-sign * fill.price * fill.quantity - fill.fee, sign * fill.quantity * ATOMS_PER_UNIT)
+                    moved = {"BNB": 0, "BTC": sign * fill.quantity * ATOMS_PER_UNIT}
+                    moved["USDT"] = -sign * fill.price * fill.quantity
+                    moved[fill.fee_currency] -= fill.fee
                     self.fills[fill.trade_id] = (event.order, moved)
-                    self.move(*moved)
+                    self.move(moved)
 
-    def move(self, usdt: int, btc: int) -> None:
-        self.total["USDT"] += usdt
-        self.total["BTC"] += btc
+    def move(self, moved: dict[str, int]) -> None:
+        for currency, amount in moved.items():
+            self.total[currency] += amount
 
 
 def act(venue: Exchange, books: Books, number: int, action: tuple) -> list:  # type: ignore[type-arg]
@@ -231,26 +240,34 @@ def moved(action: tuple) -> MarketEvent:  # type: ignore[type-arg]
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(actions, max_size=40), st.sampled_from(VenueLike))
+@given(
+    st.lists(actions, max_size=40),
+    st.sampled_from(VenueLike),
+    st.sampled_from(["quote", "base", "BTC", "BNB"]),
+    st.sampled_from([FEE_TIERS, REBATES]),
+)
 def test_money_is_never_made_or_lost_whatever_is_taken_back_or_moved(
     action_list: list[tuple],  # type: ignore[type-arg]
     like: VenueLike,
+    fee_currency: str,
+    fee_tiers: FeeTiers,
 ) -> None:
     """Balances are what the events say, to the atom; locks are those of the open orders, and end with them."""
-    venue = exchange(usdt=500, btc=3, min_notional=0, manners=MANNERS[like])
+    fees = {"fee_tiers": fee_tiers, "fee_currency": fee_currency, "bnb_atoms": BNB_ATOMS}
+    venue = exchange(usdt=500, btc=3, min_notional=0, manners=MANNERS[like], **fees)
     books = Books()
     for number, action in enumerate(action_list, start=6):
         books.take_in(act(venue, books, number, action))
-        locked = {"USDT": 0, "BTC": 0}
+        locked = {"USDT": 0, "BTC": 0, "BNB": 0}
         for order in venue.open_orders():
             locked["USDT" if order.request.side is Side.BUY else "BTC"] += order.locked
             assert order.cumulative_quantity == sum(fill.quantity for fill in order.fills)
         assert venue.account.locked == locked
         assert min(venue.account.free.values()) >= 0
-        assert {name: venue.account.total(name) for name in ("USDT", "BTC")} == books.total
+        assert {name: venue.account.total(name) for name in books.total} == books.total
     for order in venue.open_orders():
         books.take_in(venue.cancel_order(order, 1_000))
     books.take_in(venue.set_status(SYMBOL, InstrumentStatus.OPEN, 10**6))
     books.take_in(venue.advance(10**6))
     assert venue.open_orders() == []
-    assert venue.account.locked == {"USDT": 0, "BTC": 0}
+    assert venue.account.locked == {"USDT": 0, "BTC": 0, "BNB": 0}

@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from tollgate_contracts.strategy import Side
+from tollgate_domain.costs import CostModel
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
 from tollgate_simvenue.core.market import HouseTook, LevelsSet, MarketEvent
@@ -27,7 +28,9 @@ def events(seed: int, count: int, quotes_per_s: int = 50) -> list[tuple[str, Mar
 
 
 def play(seed: int, count: int, quotes_per_s: int = 50) -> list[QuoteChanged]:
-    exchange = Exchange(INSTRUMENTS, Account({}), SECTION.fees(), candle_interval_us=60_000_000, session=1, opened_us=0)
+    exchange = Exchange(
+        INSTRUMENTS, Account({}), SECTION.fees(CostModel()), candle_interval_us=60_000_000, session=1, opened_us=0
+    )
     said: list[QuoteChanged] = []
     for number, (symbol, event) in enumerate(events(seed, count, quotes_per_s)):
         said += [each for each in exchange.apply(symbol, event, number) if isinstance(each, QuoteChanged)]

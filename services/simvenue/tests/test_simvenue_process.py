@@ -86,12 +86,13 @@ async def test_every_configuration_error_is_named_at_once(launch: Launch, tmp_pa
     file = tmp_path / "tollgate.yaml"
     file.write_text(
         "symbols: [BTC-USDT, DOGE-USDT]\nnats_url: of no concern\n"
-        "simvenue:\n  qoutes_per_s: 5\n  maker_fee_bps: 1.5\n  speed: '-1'\n"
+        "simvenue:\n  qoutes_per_s: 5\n  speed: '-1'\n"
+        "costs: {fee_tiers: [{volume_from: '0', maker_bps: 1.5, taker_bps: '2'}]}\n"
     )
     process = await launch(TOLLGATE_CONFIG=str(file), TOLLGATE_SIMVENUE__SEED="minus one")
     said = "".join(process.said)
     assert process.process.returncode == 78
-    for expected in ("simvenue.qoutes_per_s: no such key", "maker_fee_bps", "speed", "simvenue.seed"):
+    for expected in ("simvenue.qoutes_per_s: no such key", "costs.fee_tiers.0.maker_bps", "speed", "simvenue.seed"):
         assert expected in said
 
 

@@ -15,6 +15,7 @@ from pyarrow import parquet  # as above
 from websockets.asyncio.client import connect
 
 from tollgate_contracts.strategy import Side
+from tollgate_domain.costs import CostModel
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
 from tollgate_simvenue.core.market import BookSnapshot, HouseTook, LevelsSet, MarketEvent, TopSet, TradePrinted
@@ -163,7 +164,7 @@ def played(path: Path, count: int | None = None) -> tuple[Exchange, Counter[str]
     exchange = Exchange(
         [section.instruments[0].instrument()],
         Account({}),
-        section.fees(),
+        section.fees(CostModel()),
         candle_interval_us=60_000_000,
         session=1,
         opened_us=0,

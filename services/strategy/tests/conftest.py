@@ -306,6 +306,8 @@ class Market:
             symbol=intent.symbol,
             side=Side.SELL,
             trade=trade,
+            fee_rate=None,
+            fee_rate_source="",
             config_hash="0" * 64,
         )
         self.step(fill)
@@ -320,6 +322,8 @@ class Market:
                 symbol=fill.symbol,
                 side=fill.side,
                 trade=fill.trade,
+                fee_rate=fill.fee_rate,
+                fee_rate_source=fill.fee_rate_source,
                 config_hash=fill.config_hash,
             )
         )
@@ -340,15 +344,13 @@ class Market:
             )
         )
 
-    def fill(
-        self, intent: Intent, quantity: Decimal | str | None = None, price: str | None = None, currency: str = "USDT"
-    ) -> Fill:
+    def fill(self, intent: Intent, quantity: Decimal | str | None = None, price: str | None = None, **fee: str) -> Fill:
         trade = VenueTrade(
             trade_id=f"t{self.sequence}",
             price=intent.limit_price if price is None else Decimal(price),
             quantity=intent.quantity if quantity is None else Decimal(quantity),
-            fee=Decimal(0),
-            fee_currency=currency,
+            fee=Decimal(fee.get("fee", "0")),
+            fee_currency=fee.get("currency", "USDT"),
             liquidity=Liquidity.TAKER,
             venue_ts_us=self.now_us,
         )
@@ -358,6 +360,8 @@ class Market:
             symbol=intent.symbol,
             side=intent.side,
             trade=trade,
+            fee_rate=Decimal(fee["fee_rate"]) if "fee_rate" in fee else None,
+            fee_rate_source="quote:1" if "fee_rate" in fee else "",
             config_hash="0" * 64,
         )
         self.step(fill)

@@ -357,10 +357,31 @@ def test_a_fill_that_cannot_be_booked_stops_the_strategy(open_market):
     """When its books are wrong it wants nothing more, until it is configured anew."""
     intent = open_market.buy()
     open_market.approve(intent)
-    open_market.fill(intent, currency="BNB")
+    open_market.stop_fills(intent, "1", "100")
     open_market.order(intent, OrderState.FILLED, intent.quantity)
     assert "cannot be booked" in open_market.core.state.fault
     assert open_market.quote("120") == ()
+
+
+@pytest.mark.parametrize(
+    ("fee", "kept"),
+    [
+        pytest.param({"fee": "0.01", "currency": "BTC", "fee_rate": "101"}, "-0.01", id="in what it has bought"),
+        pytest.param({"fee": "0.01", "currency": "BNB", "fee_rate": "500"}, "0", id="in a third currency"),
+        pytest.param({"fee": "0.01", "currency": "BNB"}, "0", id="in one of which nobody knows the worth"),
+    ],
+)
+def test_a_fee_in_another_currency_stops_nothing(open_market, fee, kept):
+    """What it may sell is what is left after the fee."""
+    intent = open_market.buy()
+    open_market.approve(intent)
+    open_market.fill(intent, **fee)
+    open_market.order(intent, OrderState.FILLED, intent.quantity)
+    assert open_market.core.state.fault is None
+    held = intent.quantity + Decimal(kept)
+    assert open_market.core.state.portfolio.holding("BTC-USDT").quantity == held
+    (leave,) = open_market.quote("50")
+    assert (leave.side, leave.quantity) == (Side.SELL, held)
 
 
 def test_the_client_order_id_is_derived_from_what_is_wanted(new_market):

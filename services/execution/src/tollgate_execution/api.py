@@ -1,6 +1,7 @@
 """Execution's own routes: the kill door, and the orders that it holds."""
 
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -16,11 +17,13 @@ from tollgate_chassis.operator_door import (
     need_reason,
     read_command,
 )
+from tollgate_contracts.envelope import Currency
 from tollgate_contracts.execution import ReportStatus
-from tollgate_contracts.money import plain
+from tollgate_contracts.money import Amount, plain
 from tollgate_execution.core import ExecutionCore, Watch
 from tollgate_execution.core.record import OrderRecord
 from tollgate_execution.core.safety import is_escalated
+from tollgate_execution.explaining import Explained, Explanation
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.resolving import Resolution, Verdict
 from tollgate_execution.write_behind import wall_us
@@ -47,7 +50,16 @@ _OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_EXPLAIN_STATUS_OF = {Explanation.NO_DRIFT: 404, Explanation.NOT_OF_IT: 409, Explanation.NOT_ACTIVE: 503}
+_EXPLAIN_ANSWERS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Answer, "description": "No drift of this currency is open."},
+    408: {"model": Answer, "description": "The body did not come in time."},
+    409: {"model": Answer, "description": "The amount is no part of the drift."},
+    413: {"model": Answer, "description": "The body is too long."},
+}
+
 Resolve = Callable[[str, ReportStatus, str], Awaitable[Resolution]]
+Explain = Callable[[str, Decimal, str], Awaitable[Explained]]
 
 
 class Word(Command):
@@ -56,7 +68,16 @@ class Word(Command):
     outcome: Literal["CANCELLED", "EXPIRED", "REJECTED"]
 
 
-def build_router(core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor, resolve: Resolve) -> APIRouter:
+class DriftWord(Command):
+    """How much of a drift is to be booked as unexplained, who says so, and why."""
+
+    amount: Amount
+    """Above zero has come in at the venue, below zero has gone."""
+
+
+def build_router(
+    core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor, resolve: Resolve, explain: Explain
+) -> APIRouter:
     """Build the routes; the operators' door guards each, and the method says which scope it needs."""
     router = door.router()
     stops = Stops()
@@ -64,6 +85,7 @@ def build_router(core: ExecutionCore, kill_door: KillDoor, door: OperatorDoor, r
     _add_opening(router, kill_door, stops)
     _add_orders(router, core)
     _add_resolving(router, core, resolve)
+    _add_explaining(router, core, explain)
     return router
 
 
@@ -146,6 +168,29 @@ def _add_resolving(router: APIRouter, core: ExecutionCore, resolve: Resolve) -> 
             raise Refused(status, resolution.words)
         record = core.orders.get(client_order_id)
         return {"note": resolution.words, "order": None if record is None else _shown(record, core.watch)}
+
+
+def _add_explaining(router: APIRouter, core: ExecutionCore, explain: Explain) -> None:
+    @router.get("/drifts")
+    async def get_drifts() -> dict[str, str]:
+        """Return the currencies in which a drift is open, and how much more than expected the venue has of each."""
+        return {currency: plain(off) for currency, off in core.agreement.differences.items()}
+
+    @router.post("/drifts/{currency}", responses=_EXPLAIN_ANSWERS, openapi_extra=body_of(DriftWord))
+    async def explain_drift(currency: Currency, request: Request) -> dict[str, str]:
+        """Book a part of an open drift, or all of it, as unexplained: the way out of one that no evidence explains.
+
+        Needs a reason. The books keep the amount in suspense, and the drift ends with the venue's next statement that
+        agrees. Nothing is traded, moved or asked of the venue.
+        """
+        word = await read_command(request, DriftWord)
+        need_reason(word)
+        words = f"{word.actor or caller(request)} ({caller(request)}): {word.reason.strip()}"
+        explained = await explain(currency, word.amount, words)
+        status = _EXPLAIN_STATUS_OF.get(explained.explanation)
+        if status is not None:
+            raise Refused(status, explained.words)
+        return {"note": explained.words}
 
 
 def _shown(record: OrderRecord, watch: Watch) -> dict[str, Any]:

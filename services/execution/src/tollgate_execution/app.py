@@ -43,7 +43,7 @@ def build(settings: ExecutionSettings) -> Parts:
         fast_stream_broker(settings, "execution"),
         trail,
     )
-    router = build_router(core, door, OperatorDoor(tokens, trail), shell.resolve)
+    router = build_router(core, door, OperatorDoor(tokens, trail), shell.resolve, shell.explain)
     return Parts(core=core, shell=shell, routers=(router,))
 
 

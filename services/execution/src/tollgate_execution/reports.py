@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Report, ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.reconciliation import Account, Adoption, Movement, Sync, SyncCause
+from tollgate_contracts.reconciliation import Account, Adoption, Movement, MovementType, Sync, SyncCause
 from tollgate_execution.core.placing import Leg
 from tollgate_execution.store import JournalRow
 from tollgate_venues.adapter import VenueUnavailable
@@ -160,8 +161,10 @@ class Reporter:
     def movement(self, evidence: MovementEvidence) -> Movement:
         """Return money that moved without an order as a message; the core takes each of the venue's ids once.
 
-        Raises ``VenueUnavailable`` for what no message can hold.
+        Raises ``VenueUnavailable`` for what no message can hold, and for what only an operator says.
         """
+        if evidence.movement is MovementType.UNEXPLAINED:
+            raise VenueUnavailable(f"movement {evidence.movement_id}: no venue says this", Failure.UNREADABLE)
         ts_us = self.now_us()
         digest = hashlib.sha256(f"{self.run_id} {ts_us} {evidence.movement_id}".encode()).hexdigest()[:32]
         return _read(
@@ -180,6 +183,27 @@ class Reporter:
             amount=evidence.amount,
             symbol=evidence.symbol,
             venue_ts_us=evidence.venue_ts_us,
+        )
+
+    def unexplained(self, currency: str, amount: Decimal, venue_ts_us: int, detail: str) -> Movement:
+        """Return what an operator says is there or gone without evidence, as a message; each one is a new one."""
+        ts_us = self.now_us()
+        return Movement(
+            id=f"execution:{self.venue}:unexplained-{currency}-{ts_us}",
+            desk=self.desk,
+            run_id=self.run_id,
+            ts_us=ts_us,
+            cause=None,
+            cycle_id=self.cycle_id(),
+            venue=self.venue,
+            account=self.account,
+            movement_id=f"unexplained-{currency}-{ts_us}",
+            movement=MovementType.UNEXPLAINED,
+            currency=currency,
+            amount=amount,
+            symbol=None,
+            venue_ts_us=venue_ts_us,
+            detail=_clean(detail)[:_TEXT_MAX],
         )
 
     def adoption(self, row: JournalRow) -> Adoption:

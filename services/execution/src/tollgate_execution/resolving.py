@@ -1,4 +1,4 @@
-"""The operator's word on an order that the venue owes us word of: taken only when it has nothing more to say.
+"""An operator's word on an order that the venue owes us word of: taken only when it has nothing more to say.
 
 The venue is asked once more first. What it says goes on the tape as always, and if it shows the order its word counts
 and no other. The operator's word is a report like any other: the core ends the order when it reads it back, and a

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import nats.errors
@@ -25,6 +26,7 @@ from tollgate_contracts.subjects import permit_subject
 from tollgate_execution.calls import GuardedVenue
 from tollgate_execution.calls.watch import BreakerWatch
 from tollgate_execution.core import ExecutionCore
+from tollgate_execution.explaining import Explained, Explainer
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.lanes import Lanes
 from tollgate_execution.last_look import LastLook
@@ -100,6 +102,7 @@ class ExecutionShell(Shell):
         self._configured = asyncio.Event()
         """Set once our configuration is on the tape: the core takes neither account nor approvals before."""
         self._safe_mode: SafeModeWatch | None = None
+        self._explainer = Explainer(core, self._active_teller, clock)
         self._is_drained = False
         self.drain_s_max = settings.execution.stop_ms_max / 1_000
         self._quiet_epoch: int | None = None
@@ -303,10 +306,22 @@ class ExecutionShell(Shell):
         """Take an operator's word on an order of unknown outcome."""
         return await Resolver(self._core, self._active_sender, self._clock).resolve(client_order_id, outcome, words)
 
+    async def explain(self, currency: str, amount: Decimal, words: str) -> Explained:
+        """Take an operator's word on a drift that nothing explains."""
+        return await self._explainer.explain(currency, amount, words)
+
     def _active_sender(self) -> Sender | None:
+        running = self._active()
+        return None if running is None else running.sender
+
+    def _active_teller(self) -> tuple[Runner, Reporter] | None:
+        running = self._active()
+        return None if running is None else (running.runner, running.reporter)
+
+    def _active(self) -> _Running | None:
         running = self._running
         is_active = running is not None and running.runner.live.is_set() and self._configured.is_set()
-        return running.sender if running is not None and is_active else None
+        return running if is_active else None
 
     async def drain(self) -> None:
         """Stop accepting, cancel entries if so configured, let calls under way end, and write what is known."""

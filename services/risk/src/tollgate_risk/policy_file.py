@@ -27,6 +27,7 @@ def policy_document(settings: RiskSettings, signer: Signer) -> PolicyDocument:
             public_key=signer.public_key,
             key_id=signer.key_id,
             tightens=None,
+            costs=settings.costs,
             rules=rules,
         )
     except ValidationError as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from tollgate_chassis.settings import CONFIG_VARIABLE, DeskSettings, Section
+from tollgate_domain.costs import CostModel
 
 
 class RiskSection(Section):
@@ -24,6 +25,7 @@ class RiskSettings(DeskSettings):
     """What the gate is started with."""
 
     risk: RiskSection = RiskSection()
+    costs: CostModel = CostModel()
 
     @property
     def policy_path(self) -> Path:

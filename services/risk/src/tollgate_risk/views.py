@@ -5,6 +5,7 @@ from typing import Any
 
 from tollgate_contracts.money import plain
 from tollgate_contracts.strategy import Side
+from tollgate_domain import amounts
 from tollgate_risk.core import modes
 from tollgate_risk.core.case import shown
 from tollgate_risk.core.conditions import Reading, survey
@@ -28,6 +29,7 @@ def status_view(state: RiskState) -> dict[str, Any]:
         },
         "open_orders": len(state.orders),
         "positions": positions_view(state),
+        "fees_without_rate": {} if state.portfolio is None else amounts.to_json(state.portfolio.without_rate()),
         "policy_hash": state.policy_hash if state.policy is not None else None,
         "fault": state.fault,
         "arming_missing": _arming_missing(state),
@@ -57,6 +59,7 @@ def state_view(state: RiskState) -> dict[str, Any]:
         "cash": None if state.portfolio is None else plain(state.portfolio.cash),
         "free_cash": plain(free_cash(state)),
         "taker_fee_bps": plain(state.taker_fee_bps),
+        "fee_bps": plain(state.fee_bps),
         "results": results_view(state),
         "gross_exposure": plain(state.exposure_in_all().worst),
         "exposure": {symbol: plain(state.exposure(symbol).worst) for symbol in state.exposures.symbols(state)},

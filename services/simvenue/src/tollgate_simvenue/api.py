@@ -189,7 +189,8 @@ class _Private:
     def _account(self, _request: Request, _body: bytes, _verdict: Verdict) -> Response:
         exchange = self._floor.exchange
         offsets = self._floor.balance_offsets()
-        return json_answer(wire.account(exchange.account, exchange.fees, self._floor.now_us(), offsets))
+        now_us = self._floor.now_us()
+        return json_answer(wire.account(exchange.account, exchange.fees.at(now_us), now_us, offsets))
 
 
 def _public(floor: Floor) -> APIRouter:

@@ -79,6 +79,7 @@ class Application:
         section = settings.simvenue
         self._clock = clock
         self._section = section
+        self._costs = settings.costs
         self._recording = _open_recording(section)
         self._listener = _listen(settings.http_host, settings.ports.simvenue)
         self.port: int = self._listener.getsockname()[1]
@@ -144,7 +145,7 @@ class Application:
         exchange = Exchange(
             [line.instrument() for line in section.instruments],
             Account(restored.balances),
-            section.fees(),
+            section.fees(self._costs, restored.traded),
             candle_interval_us=section.candle_interval_ms * 1_000,
             session=restored.session,
             opened_us=ts_us,

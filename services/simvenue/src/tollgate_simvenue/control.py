@@ -45,6 +45,8 @@ class _MovementBody(_Body):
 
     @model_validator(mode="after")
     def _moves_its_own_way(self) -> "_MovementBody":
+        if self.type is MovementType.UNEXPLAINED:
+            raise ValueError("type UNEXPLAINED: a venue lists what it knows")
         wrong_in = self.type in _COMES_IN and self.amount < 0
         wrong_out = self.type in _GOES_OUT and self.amount > 0
         if wrong_in or wrong_out or self.amount == Decimal(0):

@@ -16,10 +16,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from tollgate_contracts.envelope import Currency, Symbol, TimeUs
 from tollgate_contracts.marketdata import InstrumentStatus
-from tollgate_contracts.money import Amount, NonNegative, Price, Quantity, is_multiple, plain
+from tollgate_contracts.money import NonNegative, Price, Quantity, is_multiple, plain
+from tollgate_domain.costs import CostModel, FeeTiers, TradedVolume
 from tollgate_simvenue.auth import ApiKey
+from tollgate_simvenue.core.fees import IN_BASE, IN_QUOTE, FeeSchedule
 from tollgate_simvenue.core.flavours import VenueLike
-from tollgate_simvenue.core.model import Fees, Instrument
+from tollgate_simvenue.core.model import Instrument
 from tollgate_simvenue.core.units import FEE_RATE_PER_BPS, UNIT_PLACES, parse_atoms, parse_units
 from tollgate_simvenue.fault_settings import FaultsSection
 from tollgate_simvenue.market.generator import GeneratorRules
@@ -132,10 +134,10 @@ class SimvenueSection(Section):
     """Start the recording with the first market subscriber, so that nobody misses its beginning."""
     opening_balances: dict[Currency, NonNegative] = _OPENING_BALANCES
     """By currency; used once, for a new state directory."""
-    maker_fee_bps: Amount = Decimal(10)
-    """Of the trade's notional; below zero is a rebate."""
-    taker_fee_bps: Amount = Decimal(20)
-    """Of the trade's notional; below zero is a rebate."""
+    fee_tiers: FeeTiers | None = None
+    """What it charges where that is to be something else than ``costs`` says, by volume; null for what it says."""
+    fee_currency: Annotated[str, Field(pattern=r"^(quote|base|[A-Z0-9]{2,15})$")] = IN_QUOTE
+    """In which it charges: quote, base (a buy in what it bought, a sale in quote), or a currency, while it is there."""
     candle_interval_ms: Annotated[int, Field(ge=100)] = 60_000
     """Length of a candle, by the wall clock."""
     orders_per_s_max: Annotated[int, Field(ge=1)] = 1_000
@@ -159,11 +161,14 @@ class SimvenueSection(Section):
             raise ValueError("instruments: each symbol is expected once")
         if self.recording is not None and self.recording_symbol not in symbols:
             raise ValueError(f"recording_symbol: {self.recording_symbol} is not in the instruments table")
+        bases = {symbol.split("-")[0] for symbol in symbols}
+        if self.fee_currency not in {IN_QUOTE, IN_BASE, *bases}:
+            raise ValueError(f"fee_currency: {self.fee_currency} is not traded here, so that it has no price")
         return self
 
-    def fees(self) -> Fees:
-        """Return the fees as whole rates."""
-        return Fees(_rate(self.maker_fee_bps), _rate(self.taker_fee_bps))
+    def fees(self, costs: CostModel, traded: TradedVolume | None = None) -> FeeSchedule:
+        """Return the fees of an account that has ``traded`` so much already."""
+        return FeeSchedule(self.fee_tiers or costs.fee_tiers, traded, self.fee_currency)
 
     def opening_atoms(self) -> dict[str, int]:
         """Return the opening balances in atoms."""
@@ -213,6 +218,7 @@ class Settings(BaseSettings):
     state_dir: Path = Path(".tollgate/state")
     secrets_dir: Path = Path(".tollgate/secrets")
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    costs: CostModel = CostModel()
     simvenue: SimvenueSection = SimvenueSection()
 
     @model_validator(mode="after")

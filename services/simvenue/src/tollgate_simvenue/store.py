@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tollgate_domain.costs import DAY_US, VOLUME_DAYS, TradedVolume
 from tollgate_simvenue import rows
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.model import (
@@ -26,6 +27,7 @@ from tollgate_simvenue.core.model import (
     OrderReason,
     OrderStatus,
 )
+from tollgate_simvenue.core.units import notional_value
 
 SCHEMA_VERSION = 2
 _STANDING = " AND trade_id NOT IN (SELECT trade_id FROM busts)"
@@ -48,6 +50,8 @@ class Restored:
     movement_sequence: int
     cancelled: int
     """How many orders were open and are cancelled now."""
+    traded: TradedVolume
+    """What the tier of the fees follows from."""
 
 
 class Store:
@@ -83,7 +87,8 @@ class Store:
         known_ids = frozenset(name for (name,) in self._database.execute("SELECT client_order_id FROM orders"))
         fill_sequence = max(self._newest("fill_sequence", "fills"), self._newest("fill_sequence", "busts"))
         movement_sequence = self._newest("movement_sequence", "movements")
-        return Restored(session + 1, balances, known_ids, fill_sequence, movement_sequence, cancelled)
+        traded = self._traded(now_us)
+        return Restored(session + 1, balances, known_ids, fill_sequence, movement_sequence, cancelled, traded)
 
     def save(self, session: int, account: Account, events: Iterable[Event]) -> None:
         """Store what events say of the account, and the balances after them, all or nothing."""
@@ -158,6 +163,20 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def _traded(self, now_us: int) -> TradedVolume:
+        """Add up the trades that stand, newest first, as far back as any tier looks."""
+        traded = TradedVolume()
+        oldest_us = (now_us // DAY_US - VOLUME_DAYS) * DAY_US
+        found = self._database.execute(
+            f"SELECT venue_ts_us, price, quantity FROM fills WHERE TRUE{_STANDING} ORDER BY fill_sequence DESC"  # noqa: S608 - a constant
+        )
+        for venue_ts_us, price, quantity in found:
+            if venue_ts_us < oldest_us:
+                break
+            traded.add(venue_ts_us, notional_value(price * quantity))
+        found.close()
+        return traded
 
     def _order(self, where: str, value: str) -> Order | None:
         row = self._database.execute(f"SELECT * FROM orders WHERE {where}", (value,)).fetchone()  # noqa: S608 - a constant

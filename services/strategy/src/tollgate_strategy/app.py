@@ -13,6 +13,7 @@ from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.money import plain
 from tollgate_contracts.strategy import Intent
+from tollgate_domain import amounts
 from tollgate_strategy.core import StrategyCore
 from tollgate_strategy.settings import StrategySettings
 
@@ -73,6 +74,7 @@ class StrategyShell(Shell):
             "intents": state.intents,
             "positions": {symbol: plain(holding.quantity) for symbol, holding in holdings.items()},
             "cash": None if state.portfolio is None else plain(state.portfolio.cash),
+            "fees_without_rate": {} if state.portfolio is None else amounts.to_json(state.portfolio.without_rate()),
             "working": [
                 {
                     "symbol": symbol,

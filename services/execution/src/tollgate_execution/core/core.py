@@ -27,6 +27,7 @@ from tollgate_contracts.reconciliation import Account, Adoption, Difference, Mov
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Outcome, Policy
 from tollgate_contracts.safety import Breaker, SafeMode
 from tollgate_contracts.strategy import Action
+from tollgate_domain import amounts
 from tollgate_domain.portfolio import Portfolio
 from tollgate_execution.core.approvals import Presented, Problem, Verify, problems
 from tollgate_execution.core.approvals import read as read_approval
@@ -85,7 +86,7 @@ class ExecutionCore:
             Adoption: self.reconciling.on_adoption,
             Sync: self.reconciling.on_sync,
             SafeMode: self._on_safe_mode,
-            Quote: lambda _writing, message: self.market.on_quote(message),
+            Quote: lambda writing, message: self.market.on_quote(writing.sequence, message),
             Instrument: lambda _writing, message: self.market.on_instrument(message),
             Feed: lambda _writing, message: self.market.on_feed(message),
             Breaker: lambda _writing, message: self.circuits.on_breaker(message),
@@ -239,6 +240,7 @@ class ExecutionCore:
             "fills": self.fills,
             "refusals": dict(sorted(self.refusals.items())),
             "positions": {symbol: plain(holding.quantity) for symbol, holding in holdings.items()},
+            "fees_without_rate": {} if self.portfolio is None else amounts.to_json(self.portfolio.without_rate()),
             "unknown_orders": [record.client_order_id for record in active if record.state is OrderState.UNKNOWN],
             "unprotected": list(self.protecting.unprotected),
             "drifting": list(self.agreement.drifting),

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from tollgate_contracts.execution import OrderState, Report, VenueTrade
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import Difference, Repair
+from tollgate_domain.fees import lacks_rate
 from tollgate_execution.core.approvals import Presented
 from tollgate_execution.core.attempts import first_price, repriced
 from tollgate_execution.core.effects import Cancel, Query, Settle, Submit
 from tollgate_execution.core.evidence import Assessment, Hearing, assess
+from tollgate_execution.core.fee_rates import FeeRate, rate_of
 from tollgate_execution.core.placing import Placing
 from tollgate_execution.core.probes import probe, reschedule, wish_cancel
 from tollgate_execution.core.record import CancelWish, OrderRecord, text_hash
@@ -135,8 +137,12 @@ class Lifecycle:
             return
         order, attempt = found
         assessment = assess(order, self._heard(order, report), self._hearing(report, attempt))
+        after = assessment.record
         for trade in assessment.trades:
-            self._book(writing, order, trade)
+            fee_rate = rate_of(self._core.market, order.approval.symbol, trade)
+            after = after.with_fee_rate(trade.trade_id, fee_rate)
+            self._book(writing, order, trade, fee_rate)
+        assessment = replace(assessment, record=after)
         for trade in assessment.busts:
             self._undo(writing, order, trade)
         if not self._try_again(writing, order, assessment, report):
@@ -182,9 +188,13 @@ class Lifecycle:
         if is_news or (_is_ended(after) and not _is_ended(before)):
             writing.ask(Settle(after.placing.venue_id, after.state, is_over=_is_ended(after)))
 
-    def _book(self, writing: Writing, order: OrderRecord, trade: VenueTrade) -> None:
-        fill = writing.fill(order, trade)
+    def _book(self, writing: Writing, order: OrderRecord, trade: VenueTrade, fee_rate: FeeRate | None) -> None:
+        fill = writing.fill(order, trade, fee_rate)
         self._core.fills += 1
+        if lacks_rate(fill):
+            differed = f"trade {trade.trade_id} has a fee in {trade.fee_currency}, which nobody has quoted"
+            detail = "the fill stands; what its fee is worth is not in any sum"
+            writing.note(Note(trade.trade_id, Difference.FEE_DRIFT, differed, Repair.BOOKED, detail))
         portfolio = self._core.portfolio
         if portfolio is None:
             return
@@ -192,7 +202,7 @@ class Lifecycle:
             portfolio.apply(fill, perpetual=portfolio.holding(fill.symbol).perpetual)
         except ValueError:
             # The words are ours: those of the error may print equal decimals differently after a restart.
-            differed = f"the fill sells more than is held, or its fee is in {trade.fee_currency}"
+            differed = "the fill sells more than is held, or for another currency"
             detail = "the fill stands; positions as execution shows them are off"
             writing.note(Note(trade.trade_id, Difference.QUANTITY_DRIFT, differed, Repair.FLAGGED, detail))
 
@@ -204,7 +214,7 @@ class Lifecycle:
         try:
             portfolio.undo(bust, perpetual=portfolio.holding(bust.symbol).perpetual)
         except ValueError:
-            differed = f"what the trade had bought has been sold since, or its fee is in {trade.fee_currency}"
+            differed = "what the trade had bought has been sold since, or it was for another currency"
             detail = "the bust stands; positions as execution shows them are off"
             writing.note(Note(trade.trade_id, Difference.QUANTITY_DRIFT, differed, Repair.FLAGGED, detail))
 

@@ -16,10 +16,11 @@ _USABLE = frozenset({FeedState.UP, FeedState.DEGRADED, FeedState.RECOVERED})
 
 @dataclass(frozen=True, slots=True)
 class Quoted:
-    """The newest quote of a symbol, and when it was said, on the tape's clock."""
+    """The newest quote of a symbol, and when and where it was said, on the tape's clock and on the tape."""
 
     quote: SymbolQuote
     ts_us: int
+    sequence: int
 
 
 class Market:
@@ -34,12 +35,12 @@ class Market:
         self._instruments: dict[str, Instrument] = {}
         self._opened_us: dict[str, int] = {}
 
-    def on_quote(self, message: Quote) -> None:
-        """Take the newest quotes."""
+    def on_quote(self, sequence: int, message: Quote) -> None:
+        """Take the newest quotes, which stand at ``sequence``."""
         self.newest_us = max(self.newest_us, message.ts_us)
         for quote in message.quotes:
             self._quotes.pop(quote.symbol, None)
-            self._quotes[quote.symbol] = Quoted(quote, message.ts_us)
+            self._quotes[quote.symbol] = Quoted(quote, message.ts_us, sequence)
         while len(self._quotes) > SYMBOLS_MAX:
             del self._quotes[next(iter(self._quotes))]
 
@@ -78,7 +79,9 @@ class Market:
         return {
             "newest_us": self.newest_us,
             "feed_lost_us": self.feed_lost_us,
-            "quotes": [[quoted.quote.model_dump_json(), quoted.ts_us] for quoted in self._quotes.values()],
+            "quotes": [
+                [quoted.quote.model_dump_json(), quoted.ts_us, quoted.sequence] for quoted in self._quotes.values()
+            ],
             "instruments": [instrument.model_dump_json() for instrument in self._instruments.values()],
             "opened_us": dict(self._opened_us),
         }
@@ -86,8 +89,8 @@ class Market:
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what ``snapshot`` returned."""
         self.newest_us, self.feed_lost_us = state["newest_us"], state["feed_lost_us"]
-        quotes = ((SymbolQuote.model_validate_json(text), ts_us) for text, ts_us in state["quotes"])
-        self._quotes = {quote.symbol: Quoted(quote, ts_us) for quote, ts_us in quotes}
+        quotes = ((SymbolQuote.model_validate_json(text), *where) for text, *where in state["quotes"])
+        self._quotes = {quote.symbol: Quoted(quote, *where) for quote, *where in quotes}
         instruments = map(Instrument.model_validate_json, state["instruments"])
         self._instruments = {instrument.symbol: instrument for instrument in instruments}
         self._opened_us = dict(state["opened_us"])

@@ -9,6 +9,7 @@ from tollgate_contracts.approval import Approval, SignedText
 from tollgate_contracts.execution import TERMINAL_STATES, OrderState, VenueTrade
 from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reasons import Reason
+from tollgate_execution.core.fee_rates import FeeRate
 from tollgate_execution.core.orders import UNSETTLED_STATES
 from tollgate_execution.core.placing import Placing
 
@@ -24,6 +25,8 @@ class Booked:
     attempt: int
     sequence: int = 0
     """Where on the tape its fill stands, by which others learn of it; 0 until it was read back."""
+    fee_rate: FeeRate | None = None
+    """What its fee was worth, where it was not in the quote currency: a bust must say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,17 @@ class OrderRecord:
         trades = (replace(each, sequence=sequence) if each.trade.trade_id == trade_id else each for each in self.trades)
         return replace(self, trades=tuple(trades))
 
+    def with_fee_rate(self, trade_id: str, fee_rate: FeeRate | None) -> Self:
+        """Return the record that knows what the fee of a trade was worth."""
+        if fee_rate is None:
+            return self
+        trades = (replace(each, fee_rate=fee_rate) if each.trade.trade_id == trade_id else each for each in self.trades)
+        return replace(self, trades=tuple(trades))
+
+    def fee_rate_of(self, trade_id: str) -> FeeRate | None:
+        """Return what the fee of a booked trade was worth."""
+        return next((each.fee_rate for each in self.trades if each.trade.trade_id == trade_id), None)
+
     def working_state(self) -> OrderState:
         """Return the working state that the booked quantity implies."""
         return OrderState.PARTIALLY_FILLED if self.booked else OrderState.ACKNOWLEDGED
@@ -201,7 +215,7 @@ def record_to_json(record: OrderRecord) -> dict[str, Any]:
         "booked": plain(record.booked),
         "booked_quote": plain(record.booked_quote),
         "said": plain(record.said),
-        "trades": [[each.trade.model_dump_json(), each.attempt, each.sequence] for each in record.trades],
+        "trades": [_booked_to_json(each) for each in record.trades],
         "busted": [[each.trade_id, plain(each.quantity)] for each in record.busted],
         "claimed": record.claimed and record.claimed.value,
         "claim_is_counted": record.claim_is_counted,
@@ -237,7 +251,7 @@ def record_from_json(state: dict[str, Any]) -> OrderRecord:
         booked=Decimal(state["booked"]),
         booked_quote=Decimal(state["booked_quote"]),
         said=Decimal(state["said"]),
-        trades=tuple(Booked(VenueTrade.model_validate_json(trade), *where) for trade, *where in state["trades"]),
+        trades=tuple(_booked_from_json(*booked) for booked in state["trades"]),
         busted=tuple(Busted(trade_id, Decimal(quantity)) for trade_id, quantity in state["busted"]),
         claimed=OrderState(state["claimed"]) if state["claimed"] else None,
         claim_is_counted=state["claim_is_counted"],
@@ -248,6 +262,16 @@ def record_from_json(state: dict[str, Any]) -> OrderRecord:
         noted=tuple(state["noted"]),
         reopened=state["reopened"],
     )
+
+
+def _booked_to_json(booked: Booked) -> list[Any]:
+    fee_rate = booked.fee_rate and [plain(booked.fee_rate.rate), booked.fee_rate.source]
+    return [booked.trade.model_dump_json(), booked.attempt, booked.sequence, fee_rate]
+
+
+def _booked_from_json(trade: str, attempt: int, sequence: int, fee_rate: list[str] | None) -> Booked:
+    known = None if fee_rate is None else FeeRate(Decimal(fee_rate[0]), fee_rate[1])
+    return Booked(VenueTrade.model_validate_json(trade), attempt, sequence, known)
 
 
 def _wish_from_json(state: list[Any] | None) -> CancelWish | None:

@@ -22,7 +22,7 @@ from tollgate_contracts.execution import (
     ReportSource,
     VenueTrade,
 )
-from tollgate_contracts.money import ZERO, divide, plain
+from tollgate_contracts.money import ZERO, Exact, divide, plain
 from tollgate_contracts.reconciliation import Account, Difference, Movement, Repair, Sync
 from tollgate_domain.instruments import notional
 from tollgate_domain.portfolio import COST_PLACES, Portfolio
@@ -36,7 +36,7 @@ TRADES_MAX = 5_000
 # The cursor keeps what was read from being read again, but for the last page before a crash.
 MOVEMENTS_MAX = 2_000
 _BPS = Decimal(10_000)
-_MUST_LOOK = "fills and movements do not explain it; an operator must look"
+_MUST_LOOK = "fills and movements do not explain it; an operator must look (tollgate resolve --drift)"
 
 
 @dataclass(slots=True)
@@ -46,6 +46,8 @@ class _Watch:
     sign: int = 0
     count: int = 0
     said: int = 0
+    off: Exact = ZERO
+    """The venue's less ours, as last judged, and less what has moved since."""
 
 
 @dataclass(slots=True)
@@ -57,9 +59,9 @@ class _Fees:
     tolerated: Decimal = ZERO
     trades: int = 0
 
-    def add(self, trade: VenueTrade, bps: Decimal, tolerance_bps: Decimal) -> None:
+    def add(self, trade: VenueTrade, fee: Decimal, bps: Decimal, tolerance_bps: Decimal) -> None:
         value = notional(trade.price, trade.quantity)
-        self.paid += trade.fee
+        self.paid += fee
         self.expected += divide(value * bps, _BPS, COST_PLACES)
         self.tolerated += divide(value * tolerance_bps, _BPS, COST_PLACES)
         self.trades += 1
@@ -97,6 +99,17 @@ class Agreement:
         return tuple(sorted(name for name, watch in self._watches.items() if watch.said))
 
     @property
+    def differences(self) -> dict[str, Decimal]:
+        """The currencies of which a drift was said and has not gone, sorted, and by how much the venue has more."""
+        said = {name: watch.off for name, watch in sorted(self._watches.items()) if watch.said}
+        return {name: off for name, off in said.items() if not _is_symbol(name)}
+
+    @property
+    def compared_us(self) -> int:
+        """The venue's time of the newest statement that was judged."""
+        return self._compared_us
+
+    @property
     def suspects(self) -> bool:
         """Say whether the last statement differed, so that the next one is wanted soon."""
         return any(watch.sign != watch.said for watch in self._watches.values())
@@ -118,7 +131,8 @@ class Agreement:
                     notes.append(Note(trade_id, Difference.MISSED_FILL, differed, Repair.BOOKED, detail))
             elif isinstance(output, Bust):
                 # The account changes when the trade is taken back, and not when it was made.
-                self._money_moved(min(cause.ts_us, self._compared_us), output.symbol.split("-"))
+                names = [*output.symbol.split("-"), output.trade.fee_currency]
+                self._money_moved(min(cause.ts_us, self._compared_us), names)
         return notes
 
     def _book(self, fill: Fill, now_us: int, rules: SyncRules) -> None:
@@ -128,10 +142,13 @@ class Agreement:
         self._trades[f"{fill.symbol} {trade.trade_id}"] = self._rounds
         if len(self._trades) > TRADES_MAX:
             del self._trades[next(iter(self._trades))]
-        if self._tier is not None and trade.fee_currency == fill.symbol.split("-")[-1]:
+        base, quote = fill.symbol.split("-")
+        # In a third currency a venue charges by a rate of its own, and often less.
+        if self._tier is not None and trade.fee_currency in {base, quote}:
             maker_bps, taker_bps = self._tier
             bps = maker_bps if trade.liquidity is Liquidity.MAKER else taker_bps
-            self._fees.add(trade, bps, rules.fee_tolerance_bps)
+            fee = trade.fee if trade.fee_currency == quote else notional(trade.price, trade.fee)
+            self._fees.add(trade, fee, bps, rules.fee_tolerance_bps)
 
     def _money_moved(self, at_us: int, names: Iterable[str]) -> None:
         self._traded_us = max(self._traded_us, at_us)
@@ -152,6 +169,8 @@ class Agreement:
         if len(self._moved) > MOVEMENTS_MAX:
             del self._moved[next(iter(self._moved))]
         portfolio.move(movement)
+        if movement.currency in self._watches:
+            self._watches[movement.currency].off -= movement.amount
         self._money_moved(min(movement.venue_ts_us, movement.ts_us), (movement.currency,))
 
     def open(self, account: Account, portfolio: Portfolio) -> None:
@@ -187,16 +206,16 @@ class Agreement:
         rules: SyncRules,
     ) -> list[Note]:
         notes = []
-        # What differed and is named by nobody any more agrees: a symbol has a dash, and no currency has.
+        # What differed and is named by nobody any more agrees.
         of_positions = difference is Difference.POSITION_DRIFT
-        watched = [name for name in self._watches if ("-" in name) is of_positions]
+        watched = [name for name in self._watches if _is_symbol(name) is of_positions]
         for name in sorted({*expected, *stated, *watched}):
             ours, theirs = expected.get(name, ZERO), stated.get(name, ZERO)
             watch = self._watches.setdefault(name, _Watch())
             off = theirs - ours
             sign = 0 if abs(off) <= rules.dust.get(name, ZERO) else (1 if off > ZERO else -1)
             watch.count = watch.count + 1 if sign == watch.sign else 1
-            watch.sign = sign
+            watch.sign, watch.off = sign, off
             if sign == watch.said or (sign and watch.count < rules.statements):
                 continue
             watch.said = sign
@@ -231,7 +250,9 @@ class Agreement:
             "movement_cursor": self.movement_cursor,
             "began_us": self.began_us,
             "rounds": self._rounds,
-            "watches": {name: asdict(watch) for name, watch in sorted(self._watches.items())},
+            "watches": {
+                name: {**asdict(watch), "off": plain(watch.off)} for name, watch in sorted(self._watches.items())
+            },
             "unheld": {currency: plain(amount) for currency, amount in sorted(self._unheld.items())},
             "traded_us": self._traded_us,
             "compared_us": self._compared_us,
@@ -247,7 +268,9 @@ class Agreement:
         """Take back what ``snapshot`` returned."""
         self.fill_cursor, self.movement_cursor = state["fill_cursor"], state["movement_cursor"]
         self.began_us, self._rounds = state["began_us"], state["rounds"]
-        self._watches = {name: _Watch(**watch) for name, watch in state["watches"].items()}
+        self._watches = {
+            name: _Watch(**{**watch, "off": Decimal(watch["off"])}) for name, watch in state["watches"].items()
+        }
         self._unheld = {currency: Decimal(amount) for currency, amount in state["unheld"].items()}
         self._traded_us, self._compared_us = state["traded_us"], state["compared_us"]
         self._moved = dict.fromkeys(state["moved"])
@@ -290,6 +313,11 @@ def _was_missed(cause: Message, trade: VenueTrade, rules: SyncRules) -> bool:
     """Say whether a trade came by the list of fills alone; one just made may still be on its way by another."""
     by_list = isinstance(cause, Report) and cause.source is ReportSource.FILLS
     return by_list and cause.ts_us - trade.venue_ts_us > rules.missed_after_us
+
+
+def _is_symbol(name: str) -> bool:
+    # A symbol has a dash, and no currency has.
+    return "-" in name
 
 
 def _held(portfolio: Portfolio) -> dict[str, Decimal]:

@@ -11,6 +11,7 @@ from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import Reconcile
 from tollgate_contracts.strategy import TimeInForce
 from tollgate_execution.core.effects import Effect
+from tollgate_execution.core.fee_rates import FeeRate
 from tollgate_execution.core.placing import Leg
 from tollgate_execution.core.record import OrderRecord
 from tollgate_execution.core.trades import Note
@@ -53,25 +54,23 @@ class Writing:
             detail=note.detail[:TEXT_MAX],
         )
 
-    def fill(self, record: OrderRecord, trade: VenueTrade) -> Fill:
+    def fill(self, record: OrderRecord, trade: VenueTrade, fee_rate: FeeRate | None) -> Fill:
         """Say one trade of an order."""
-        return self.say(
-            Fill,
-            client_order_id=record.client_order_id,
-            symbol=record.approval.symbol,
-            side=record.placing.side,
-            trade=trade,
-            config_hash=record.approval.policy_hash,
-        )
+        return self._trade(Fill, record, trade, fee_rate)
 
     def bust(self, record: OrderRecord, trade: VenueTrade) -> Bust:
-        """Say that the fill of one trade is undone."""
+        """Say that the fill of one trade of ``record`` is undone."""
+        return self._trade(Bust, record, trade, record.fee_rate_of(trade.trade_id))
+
+    def _trade(self, kind: type[M], record: OrderRecord, trade: VenueTrade, fee_rate: FeeRate | None) -> M:
         return self.say(
-            Bust,
+            kind,
             client_order_id=record.client_order_id,
             symbol=record.approval.symbol,
             side=record.placing.side,
             trade=trade,
+            fee_rate=None if fee_rate is None else fee_rate.rate,
+            fee_rate_source="" if fee_rate is None else fee_rate.source,
             config_hash=record.approval.policy_hash,
         )
 

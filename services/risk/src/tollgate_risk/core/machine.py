@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,12 +13,12 @@ from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill, Order, Refusal
 from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import Clock, Feed, Funding, Instrument, Quote
-from tollgate_contracts.money import round_ceiling
 from tollgate_contracts.reasons import Finding
 from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
 from tollgate_contracts.safety import Breaker
 from tollgate_contracts.strategy import Action, Intent, Purpose
+from tollgate_domain.fees import charge_of
 from tollgate_domain.instruments import InstrumentRules
 from tollgate_domain.portfolio import Portfolio
 from tollgate_risk.core import kill, modes, reconciliation
@@ -33,7 +32,6 @@ from tollgate_risk.core.reply import Reply
 from tollgate_risk.core.state import Kill, MarketQuote, NextFunding, RiskState
 
 _NO_POLICY_HASH = "0" * 64
-_FEE_GRID_BPS = Decimal("0.0001")
 _MS = 1_000
 # What may change the mode: time, money, data and their trust; and what lets the kill switch go on.
 _REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Bust, Account, Movement, Feed, Drift, Breaker})
@@ -113,6 +111,7 @@ class RiskCore:
             state.fault = "the policy's hash is not that of its text"
             return
         state.policy = policy
+        state.reckon_fees()
         if policy.tightens is not None:
             # A fault is over when a person has mended it and started the gate again, and not by a tighter limit.
             state.fault = fault
@@ -197,8 +196,8 @@ class RiskCore:
             state.results.begin(state.portfolio)
             state.results.watch(state)
         state.activity.account_us = state.now_us
-        # Rounded up, so that fees on the largest order a message can carry still fit the exact context.
-        state.taker_fee_bps = round_ceiling(message.taker_fee_bps, _FEE_GRID_BPS)
+        state.maker_fee_bps, state.taker_fee_bps = message.maker_fee_bps, message.taker_fee_bps
+        state.reckon_fees()
 
     def _take_order(self, _reply: Reply, message: Order) -> None:
         self._state.orders.follow(message)
@@ -211,7 +210,7 @@ class RiskCore:
         state.orders.fill(message)
         state.activity.note_fill(state.now_us)
         reconciliation.note_fill(state, message)
-        state.exposures.touch((message.symbol,))
+        state.exposures.touch(_symbols_of(message))
         if state.portfolio is None:
             state.fault = f"fill {message.trade.trade_id} came before any account"
             return
@@ -227,7 +226,7 @@ class RiskCore:
         state = self._state
         state.orders.unfill(message)
         reconciliation.note_bust(state, message)
-        state.exposures.touch((message.symbol,))
+        state.exposures.touch(_symbols_of(message))
         if state.portfolio is None:
             state.fault = f"bust {message.trade.trade_id} came before any account"
             return
@@ -343,3 +342,9 @@ class RiskCore:
             approval=approval,
             config_hash=self._state.policy_hash or _NO_POLICY_HASH,
         )
+
+
+def _symbols_of(message: Fill | Bust) -> tuple[str, ...]:
+    """Return the symbols of which a trade changes what is held: its own, and that of its fee's currency."""
+    charge = charge_of(message)
+    return (message.symbol,) if charge is None else (message.symbol, charge.symbol)

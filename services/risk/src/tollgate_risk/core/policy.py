@@ -14,6 +14,7 @@ from tollgate_contracts.approval import Environment, KeyId
 from tollgate_contracts.envelope import Currency, Desk, Hash, Identifier, Symbol, Text, Value
 from tollgate_contracts.money import NonNegative, Quantity
 from tollgate_contracts.risk import TradingMode
+from tollgate_domain.costs import CostModel
 from tollgate_risk.core.caps import Limits
 from tollgate_risk.core.knobs import DAY_MS, Bps, Count, Milliseconds, PositiveCount, PositiveMilliseconds
 from tollgate_risk.core.tightness import Tighter
@@ -298,7 +299,7 @@ class PolicyRules(Value):
 class PolicyDocument(Value):
     """The policy message's text: the rules, whom they bind, and the key that signs under them."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     environment: Environment
     desk: Desk
     venue: Identifier
@@ -310,6 +311,8 @@ class PolicyDocument(Value):
     key_id: KeyId
     tightens: Hash | None
     """Hash of the policy of which this is a tightening at run time; null for the operator's file as it stands."""
+    costs: CostModel
+    """By which the gate reckons what an order may cost in fees."""
     rules: PolicyRules
 
     @model_validator(mode="after")

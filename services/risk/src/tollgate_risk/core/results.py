@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.reconciliation import Movement, MovementType
+from tollgate_domain.fees import charge_of
 from tollgate_domain.portfolio import Portfolio
-from tollgate_domain.round_trips import RoundTrip, RoundTrips
+from tollgate_domain.round_trips import Booked, RoundTrip, RoundTrips
 from tollgate_domain.treasury import Capital
 from tollgate_risk.core.policy import LossRules, PolicyRules
 
@@ -101,6 +102,7 @@ class HeldBefore:
 
     quantity: Exact
     cost: Exact
+    perpetual: bool = False
 
 
 @dataclass(slots=True)
@@ -191,28 +193,28 @@ class Results:
         """Begin with what the account opens with: cash, and holdings that are taken in at their first marks."""
         self.capital = Capital(trading=portfolio.cash)
         self.not_taken_in = {
-            symbol: HeldBefore(holding.quantity, holding.cost) for symbol, holding in portfolio.holdings().items()
+            symbol: HeldBefore(holding.quantity, holding.cost, holding.perpetual)
+            for symbol, holding in portfolio.holdings().items()
         }
 
     def book(self, state: "RiskState", fill: Fill, *, stopped: bool) -> None:
         """Book a fill that the portfolio has taken; ``stopped`` when a stop has made it."""
-        if fill.symbol in self.not_taken_in:
-            self._take_in(fill.symbol, fill.trade.price, state.now_us)
+        self._take_in_of(fill, state.now_us)
         if state.policy is not None:
             self._end_pauses(state.policy.rules.loss, state.now_us)
-        booked = self.trips.apply(fill, state.now_us, stopped=stopped)
-        self.capital = self.capital.book(booked.result, self.share_bps)
-        if booked.ended is not None:
-            self._count(booked.ended)
+        perpetual = state.is_perpetual(fill.symbol)
+        self._book(self.trips.apply(fill, state.now_us, stopped=stopped, perpetual=perpetual))
 
     def undo(self, state: "RiskState", bust: Bust) -> None:
         """Take back a fill that the portfolio has taken back."""
-        if bust.symbol in self.not_taken_in:
-            self._take_in(bust.symbol, bust.trade.price, state.now_us)
-        booked = self.trips.undo(bust, state.now_us)
+        self._take_in_of(bust, state.now_us)
+        self._book(self.trips.undo(bust, state.now_us, perpetual=state.is_perpetual(bust.symbol)))
+
+    def _book(self, booked: Booked) -> None:
         self.capital = self.capital.book(booked.result, self.share_bps)
-        if booked.ended is not None:
-            self._count(booked.ended)
+        for ended in (booked.ended, booked.aside and booked.aside.ended):
+            if ended is not None:
+                self._count(ended)
 
     def move(self, movement: Movement) -> None:
         """Take in a movement of the quote currency that the portfolio has taken."""
@@ -241,9 +243,17 @@ class Results:
         self.day_opening = equity if self.day_opening is None else self.day_opening
         self.peak = equity if self.peak is None else max(self.peak, equity)
 
+    def _take_in_of(self, message: Fill | Bust, now_us: int) -> None:
+        """Take in what is held of a trade's symbol and of its fee's currency, at what the trade says of their worth."""
+        if message.symbol in self.not_taken_in:
+            self._take_in(message.symbol, message.trade.price, now_us)
+        charge = charge_of(message)
+        if charge is not None and charge.symbol in self.not_taken_in and message.fee_rate is not None:
+            self._take_in(charge.symbol, message.fee_rate, now_us)
+
     def _take_in(self, symbol: str, mark: Decimal, now_us: int) -> None:
         held = self.not_taken_in.pop(symbol)
-        self.trips.take_in(symbol, held.quantity, mark, now_us)
+        self.trips.take_in(symbol, held.quantity, mark, now_us, perpetual=held.perpetual)
         self.capital = self.capital.contribute(held.quantity * mark - held.cost)
 
     def _count(self, trip: RoundTrip) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tollgate_contracts.marketdata import FeedState
-from tollgate_contracts.money import ZERO
+from tollgate_contracts.money import ZERO, round_ceiling
 from tollgate_contracts.reconciliation import Account
 from tollgate_contracts.risk import KillLevel, TradingMode
 from tollgate_domain.instruments import InstrumentRules
@@ -20,6 +20,7 @@ from tollgate_risk.core.reconciliation import Reconciliation
 from tollgate_risk.core.results import Results
 
 _BPS = Decimal("0.0001")
+_FEE_GRID_BPS = Decimal("0.0001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,11 @@ class RiskState:
     """The account message that came before the policy, which alone says whose it must be."""
     portfolio: OptionalPortfolio = None
     """None until both the policy and an account message are known."""
+    maker_fee_bps: Decimal = ZERO
     taker_fee_bps: Decimal = ZERO
+    """Both as the venue has stated them last."""
+    fee_bps: Decimal = ZERO
+    """The most that trading costs in fees: the model's tier for what the venue states, and never less than that."""
     orders: OpenOrders = field(default_factory=OpenOrders)
     exposures: DerivedBook = field(default_factory=ExposureBook)
     """What is at risk; derived, and not part of a snapshot."""
@@ -145,4 +150,11 @@ class RiskState:
 
     def fee_on(self, amount: Decimal) -> Decimal:
         """Return the most that trading for ``amount`` costs in fees; a rebate is not counted on."""
-        return amount * max(self.taker_fee_bps, ZERO) * _BPS
+        return amount * self.fee_bps * _BPS
+
+    def reckon_fees(self) -> None:
+        """Work out what trading costs in fees, after policy or statement have changed."""
+        if self.policy is not None:
+            highest = self.policy.costs.taker_bps_at_most(self.maker_fee_bps, self.taker_fee_bps)
+            # Rounded up, so that fees on the largest order a message can carry still fit the exact context.
+            self.fee_bps = round_ceiling(highest, _FEE_GRID_BPS)

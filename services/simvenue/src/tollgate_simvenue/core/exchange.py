@@ -15,13 +15,13 @@ from tollgate_domain.matching import Execution, Outcome, Result, opposite
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.books import SymbolMarket, book_order
 from tollgate_simvenue.core.checks import check
+from tollgate_simvenue.core.fees import FeeSchedule
 from tollgate_simvenue.core.flavours import Duplicates, Manners
 from tollgate_simvenue.core.market import MarketEvent
 from tollgate_simvenue.core.model import (
     Bust,
     CandleClosed,
     Event,
-    Fees,
     Instrument,
     InstrumentChanged,
     MoneyMoved,
@@ -61,7 +61,7 @@ class Exchange:
         self,
         instruments: Iterable[Instrument],
         account: Account,
-        fees: Fees,
+        fees: FeeSchedule,
         *,
         candle_interval_us: int,
         session: int,
@@ -86,7 +86,7 @@ class Exchange:
         self._known_ids = set(known_ids)
         # What was cancelled by the start itself has changed at its very microsecond, and is in the store.
         self._orders = Registry(opened_us + 1)
-        self._settlement = Settlement(account, fees)
+        self._settlement = Settlement(account, fees, self._markets)
         self._timers = Timers()
 
     @property

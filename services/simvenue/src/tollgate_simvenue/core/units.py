@@ -6,8 +6,9 @@ not round. Text becomes units and back in this module only.
 """
 
 import re
+from decimal import Decimal
 
-from tollgate_contracts.money import PLAIN_PATTERN
+from tollgate_contracts.money import EXACT, PLAIN_PATTERN
 
 UNIT_PLACES = 8
 ATOM_PLACES = 16
@@ -63,6 +64,11 @@ def _text(count: int, one: int, places: int) -> str:
         return "-" + _text(-count, one, places)
     whole, fraction = divmod(count, one)
     return f"{whole}.{fraction:0{places}d}".rstrip("0") if fraction else str(whole)
+
+
+def notional_value(atoms: int) -> Decimal:
+    """Return atoms as the decimal amount that the cost model reckons with."""
+    return EXACT.scaleb(atoms, -ATOM_PLACES)
 
 
 def fee_atoms(notional_atoms: int, fee_rate: int) -> int:
