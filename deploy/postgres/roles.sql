@@ -2,6 +2,8 @@
 --
 -- The owner has the schemas and may change their shape; a service may do in its own schema what its file grants it,
 -- and cannot look into another's. Otherwise the database would be the way round the gate.
+-- tollgate_reader is whoever reports on the books or verifies them: it may read what the ledger's file shows it, and
+-- its transactions are read-only from the start.
 -- Passwords are not set here. Apply it as a superuser in the desk's database, before the other files of this folder,
 -- as often as you like.
 
@@ -14,7 +16,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'tollgate_owner') THEN
         CREATE ROLE tollgate_owner;
     END IF;
-    FOREACH name IN ARRAY ARRAY['tollgate_execution', 'tollgate_ledger'] LOOP
+    FOREACH name IN ARRAY ARRAY['tollgate_execution', 'tollgate_ledger', 'tollgate_reader'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I', name);
         END IF;
@@ -23,9 +25,12 @@ BEGIN
             name);
         EXECUTE format('ALTER ROLE %I SET search_path = %I', name, replace(name, 'tollgate_', ''));
     END LOOP;
+    ALTER ROLE tollgate_reader SET search_path = ledger;
+    ALTER ROLE tollgate_reader SET default_transaction_read_only = on;
     ALTER ROLE tollgate_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO tollgate_execution, tollgate_ledger', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO tollgate_execution, tollgate_ledger, tollgate_reader',
+        current_database());
     EXECUTE format('GRANT CREATE ON DATABASE %I TO tollgate_owner', current_database());
 END $$;
 

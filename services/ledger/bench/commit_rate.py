@@ -81,7 +81,7 @@ def fill(number: int) -> Fill:
     )
     fields = {"client_order_id": f"tg{number:030x}", "symbol": SYMBOLS[(number - 1) // 3 % 5], "side": side}
     base = {**envelope(f"execution:{number}:0"), "cause": number}
-    return Fill(**fields, trade=trade, config_hash="a" * 64, **base)
+    return Fill(**fields, trade=trade, fee_rate=None, fee_rate_source="", config_hash="a" * 64, **base)
 
 
 def quote(number: int) -> Quote:
@@ -182,7 +182,9 @@ async def measure_archive(socket_dir: str) -> None:
 async def measure(socket_dir: str) -> None:
     """Print every figure."""
     server = await asyncpg.connect(f"postgresql://postgres@/postgres?host={socket_dir}")
-    await server.execute("CREATE ROLE tollgate_owner NOLOGIN; CREATE ROLE tollgate_ledger LOGIN;")
+    await server.execute(
+        "CREATE ROLE tollgate_owner NOLOGIN; CREATE ROLE tollgate_ledger LOGIN; CREATE ROLE tollgate_reader LOGIN;"
+    )
     await server.execute("CREATE DATABASE ledger_template")
     template = await asyncpg.connect(f"postgresql://postgres@/ledger_template?host={socket_dir}")
     await template.execute(SCHEMA.read_text())

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -32,11 +33,15 @@ from tollgate_ledger.recorder import Recorder
 from tollgate_ledger.settings import LedgerSettings
 from tollgate_ledger.store import Store
 
+# What tests share beside fixtures lies in modules of this folder.
+sys.path.insert(0, str(Path(__file__).parent))
+
 SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres" / "ledger.sql"
 PATIENCE_S = 20.0
 ROLES = """
 CREATE ROLE tollgate_owner NOLOGIN;
 CREATE ROLE tollgate_ledger LOGIN;
+CREATE ROLE tollgate_reader LOGIN;
 """
 SECOND_US = 1_000_000
 
@@ -85,6 +90,7 @@ class Speaker:
         trade_id: str,
         symbol: str = "BTC-USDT",
         fee_currency: str = "USDT",
+        fee_rate: Decimal | str | None = None,
         ts_us: int | None = None,
         venue_ts_us: int | None = None,
         cause: int | None = None,
@@ -107,6 +113,8 @@ class Speaker:
                 liquidity=Liquidity.TAKER,
                 venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,
             ),
+            fee_rate=None if fee_rate is None else Decimal(fee_rate),
+            fee_rate_source="" if fee_rate is None else "quote:1",
             config_hash="a" * 64,
             **self._envelope(ts_us),
         )
@@ -121,6 +129,8 @@ class Speaker:
             symbol=fill.symbol,
             side=fill.side,
             trade=fill.trade.model_copy(update=trade),
+            fee_rate=fill.fee_rate,
+            fee_rate_source=fill.fee_rate_source,
             config_hash=fill.config_hash,
             **self._envelope(fill.ts_us if ts_us is None else ts_us),
         )

@@ -207,3 +207,21 @@ async def test_the_database_takes_busts_and_movements_and_gives_them_back(databa
     await connection.close()
     assert {(row["account"], row["currency"]): row["amount"] for row in rows} == second.core.balances
     assert second.core.status()["cash"] == {"USDT": "1002"}
+
+
+def test_a_bust_of_a_fill_that_was_refused_takes_nothing_back(tape, speak):
+    """What never came into the books cannot leave them; the alarm was raised when the fill came."""
+    fill = speak.fill("SELL", "5", "100", trade_id="t9", cause=9)
+    tape.put(fill, speak.bust(fill))
+    assert tape.alarms == [AlarmReason.OVERSOLD]
+    assert [entry.kind for entry in tape.entries] == [EntryKind.OPENING]
+
+
+def test_a_fill_that_was_refused_and_is_booked_later_can_be_taken_back(tape, speak):
+    fill = speak.fill("SELL", "5", "100", trade_id="t9", cause=9)
+    tape.put(fill, speak.fill("BUY", "5", "100", trade_id="t10", cause=10))
+    before = tape.core.balances
+    tape.put(fill)
+    assert tape.core.balances != before
+    tape.put(speak.bust(fill))
+    assert tape.core.balances == before

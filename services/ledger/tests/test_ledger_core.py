@@ -7,6 +7,8 @@ import pytest
 
 from tollgate_contracts.core import NOTHING
 from tollgate_contracts.ledger import Books
+from tollgate_contracts.reconciliation import MovementType
+from tollgate_domain.costs import CostModel
 from tollgate_ledger.core import Alarm, AlarmReason, EntryKind, JournalEntry, LedgerCore
 
 SECOND_US = 1_000_000
@@ -182,13 +184,12 @@ HUGE = "99999999999999999999"
     ("fields", "reason"),
     [
         ({"side": "BUY", "symbol": "BTC-EUR"}, AlarmReason.FOREIGN_QUOTE),
-        ({"side": "BUY", "fee": "0.1", "fee_currency": "BTC"}, AlarmReason.FEE_CURRENCY),
-        ({"side": "BUY", "fee": "0", "fee_currency": "BTC"}, AlarmReason.FEE_CURRENCY),
         ({"side": "SELL"}, AlarmReason.OVERSOLD),
         ({"side": "BUY", "price": "0.0000000001", "quantity": "0.0000000001"}, AlarmReason.UNREPRESENTABLE),
         ({"side": "BUY", "price": HUGE, "quantity": "2"}, AlarmReason.UNREPRESENTABLE),
         ({"side": "BUY", "price": HUGE, "quantity": "1"}, AlarmReason.UNREPRESENTABLE),
         ({"side": "BUY", "fee": HUGE}, AlarmReason.UNREPRESENTABLE),
+        ({"side": "BUY", "fee": HUGE, "fee_currency": "BNB", "fee_rate": "2"}, AlarmReason.UNREPRESENTABLE),
     ],
 )
 def test_what_cannot_be_booked_as_it_is_raises_an_alarm_and_changes_nothing(desk, speak, fields, reason):
@@ -271,6 +272,66 @@ def test_a_clock_waits_for_the_interval(desk, speak):
     assert len(books(desk.step(speak.clock(2, ts_us=speak.start_us + 2 * SECOND_US)))) == 1
 
 
+def test_a_mark_says_from_when_it_is_and_goes_stale_by_tape_time(desk, speak):
+    """Books are said once when it has grown old, and once when a new one has come, though it is the same price."""
+    second = lambda number: speak.start_us + number * SECOND_US  # noqa: E731 - a table's column
+    venue_us = speak.start_us - 7
+    quoted = speak.quote("109", "111", ts_us=venue_us)
+    desk.step(quoted.model_copy(update={"ts_us": second(1)}))
+    [said] = books(desk.step(speak.fill("BUY", "1", "110", trade_id="t1")))
+    assert (said.positions[0].mark_us, said.positions[0].stale) == (venue_us, False)
+    assert desk.step(speak.clock(11)) is NOTHING
+    [said] = books(desk.step(speak.clock(12)))
+    assert (said.positions[0].mark, said.positions[0].stale, said.equity) == (110, True, 1000)
+    assert desk.step(speak.clock(30)) is NOTHING
+    desk.step(speak.quote("109", "111", number=2, ts_us=second(31)))
+    [said] = books(desk.step(speak.clock(32)))
+    assert (said.positions[0].mark_us, said.positions[0].stale) == (second(31), False)
+
+
+def test_a_position_that_was_never_quoted_is_stale(desk, speak):
+    [said] = books(desk.step(speak.fill("BUY", "1", "110", trade_id="t1")))
+    assert (said.positions[0].mark_us, said.positions[0].stale) == (None, True)
+
+
+def test_books_say_fees_as_they_were_charged_and_what_is_not_explained(desk, speak):
+    desk.step(speak.fill("BUY", "1", "100", "0.5", trade_id="t1"))
+    desk.step(speak.fill("BUY", "1", "100", "0.002", trade_id="t2", fee_currency="BNB", fee_rate="300"))
+    fill = speak.fill("BUY", "1", "100", "0.1", trade_id="t3", fee_currency="XYZ")
+    [said] = books(desk.step(fill))
+    assert [(line.currency, line.amount) for line in said.fees_by_currency] == [
+        ("BNB", Decimal("0.002")),
+        ("USDT", Decimal("0.5")),
+        ("XYZ", Decimal("0.1")),
+    ]
+    assert said.fees == Decimal("1.1")
+    assert [(line.currency, line.amount) for line in said.suspense] == [("XYZ", Decimal("0.1"))]
+    desk.step(speak.movement("-7", MovementType.UNEXPLAINED))
+    [said] = books(desk.step(speak.bust(fill)))
+    assert [line.currency for line in said.fees_by_currency] == ["BNB", "USDT"]
+    assert [(line.currency, line.amount) for line in said.suspense] == [("USDT", 7)]
+
+
+def test_books_say_funding_and_the_model_of_costs(desk, speak):
+    [said] = books(desk.step(speak.movement("-2", MovementType.FUNDING)))
+    assert (said.funding, said.cost_model) == (-2, CostModel().fingerprint)
+
+
+def test_what_is_unexplained_is_in_suspense_and_the_drift_ends(desk, speak):
+    """It is no transfer: equity falls, and the peak stays where it was."""
+    second = lambda number: speak.start_us + number * SECOND_US  # noqa: E731 - a table's column
+    for number in (1, 2, 3):
+        step = desk.step(speak.account(USDT="993", ts_us=second(number)))
+    assert [(said.kind, said.difference) for said in step.outputs] == [("drift", -7)]
+    said = speak.movement("-7", MovementType.UNEXPLAINED, ts_us=second(4), venue_ts_us=second(3))
+    step = desk.step(said)
+    [entry] = entries(step)
+    assert lines(entry) == [("asset:USDT", "USDT", "-7"), ("suspense:drift", "USDT", "7")]
+    assert (books(step)[0].equity, books(step)[0].drawdown) == (993, 7)
+    step = desk.step(speak.account(USDT="993", ts_us=second(5)))
+    assert [(said.kind, said.difference) for said in step.outputs] == [("drift", 0)]
+
+
 def test_a_quote_of_what_is_not_held_changes_nothing_said(desk, speak):
     desk.step(speak.quote("9", "11", symbol="ETH-USDT"))
     assert desk.step(speak.clock(5)) is NOTHING
@@ -310,5 +371,5 @@ def test_the_memory_of_trades_is_bounded_and_survives_a_snapshot(desk, speak):
 
 
 def test_a_snapshot_of_another_format_is_refused(desk):
-    with pytest.raises(ValueError, match="format 9, expected 2"):
+    with pytest.raises(ValueError, match="format 9, expected 3"):
         LedgerCore().restore({**desk.core.snapshot(), "format": 9})

@@ -14,7 +14,7 @@ async def test_a_database_without_the_schema_says_what_to_apply(database):
 
 async def test_a_schema_of_another_version_is_refused(superuser, database):
     await superuser.execute("UPDATE ledger.schema_version SET version = 1")
-    with pytest.raises(BadConfiguration, match="has version 1, this program needs 2"):
+    with pytest.raises(BadConfiguration, match="has version 1, this program needs 3"):
         await Store(database.dsn("tollgate_ledger"), "main").open()
 
 

@@ -1,27 +1,29 @@
 """What the database refuses by itself, tried with the ledger service's own login."""
 
+import json
+from dataclasses import replace
 from decimal import Decimal
 
 import asyncpg
 import pytest
 
-from tollgate_ledger.chain import GENESIS, chain_hash
+from tollgate_ledger import statements as sql
+from tollgate_ledger.chain import GENESIS, chain_hash, entry_hash
+from tollgate_ledger.core import EntryKind, JournalEntry, Posting
+from tollgate_ledger.rows import columns, entry_rows, record_of
 
 ARCHIVE = """
 INSERT INTO ledger.archive (tape_sequence, message_id, subject, body, headers, stored_us, chain_hash)
 VALUES ($1, $2, 'tape.main.execution.fill', $3, '{}', 0, $4)
 """
-ENTRY = """
-INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines,
-                            symbol, trade_id, client_order_id, config_hash)
-VALUES ($1, $2, $3, $6, 0, 'r1', 0, $4, 'BTC-USDT', $5, 'tg', repeat('a', 64))
-"""
-MOVEMENT = """
-INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines, movement_id, trade_id)
-VALUES ($1::bigint, $1::bigint, 'm' || $1::bigint, 'movement', 0, 'r1', 0, 2, $2, $3)
-"""
 POSTING = "INSERT INTO ledger.postings (entry_id, line, account, currency, amount) VALUES ($1, $2, $3, $4, $5)"
 BALANCED = (("asset:USDT", "USDT", "-5"), ("trading:BTC-USDT", "USDT", "5"))
+DEPOSIT = (("asset:USDT", "USDT", "5"), ("equity:transfers", "USDT", "-5"))
+COLUMNS = (
+    "id", "desk", "venue", "tape_sequence", "message_id", "kind", "ts_us", "run_id", "cycle_id", "lines", "symbol",
+    "trade_id", "client_order_id", "config_hash", "protects", "movement_id", "fee_rate", "fee_rate_source", "reverses",
+    "chain_hash",
+)  # fmt: skip
 
 
 async def archive(connection, sequence, previous=GENESIS):
@@ -31,19 +33,59 @@ async def archive(connection, sequence, previous=GENESIS):
     return chain
 
 
-async def book(connection, number, postings, *, sequence=None, message_id=None, trade_id=None, lines=None, kind="fill"):
-    sequence = number if sequence is None else sequence
-    await connection.execute(
-        ENTRY,
-        number,
-        sequence,
-        message_id or f"m{sequence}",
-        len(postings) if lines is None else lines,
-        trade_id or f"t{number}",
-        kind,
+def entry(number, postings=BALANCED, kind="fill", **fields):
+    """Return an entry of a tape sequence that is its number; ``fields`` are those that the test is about."""
+    origin = {"tape_sequence": number, "message_id": f"m{fields.get('tape_sequence', number)}"}
+    trade = {"symbol": "BTC-USDT", "trade_id": f"t{number}", "client_order_id": "tg", "config_hash": "a" * 64}
+    ids = {
+        "fill": trade,
+        "bust": trade,
+        "movement": {"movement_id": f"d{number}"},
+        "correction": {"reverses": 1},
+    }.get(kind, {})
+    return JournalEntry(
+        number=number,
+        kind=EntryKind(kind),
+        postings=tuple(Posting(account, currency, Decimal(amount)) for account, currency, amount in postings),
+        **{"desk": "main", "venue": "simulated", "ts_us": 0, "run_id": "r1", "cycle_id": 0, **origin, **ids, **fields},
     )
-    for line, (account, currency, amount) in enumerate(postings, start=1):
-        await connection.execute(POSTING, number, line, account, currency, Decimal(amount))
+
+
+async def insert(connection, entry, *, previous=None, **changed):
+    """Insert the row of an entry alone; ``changed`` are columns that say something else than the entry."""
+    if previous is None:
+        stored = await connection.fetchval(
+            "SELECT chain_hash FROM ledger.entries WHERE id < $1 ORDER BY id DESC", entry.number
+        )
+        previous = stored or GENESIS
+    (row,), _ = entry_rows(previous, [entry])
+    row = [changed.get(name, value) for name, value in zip(COLUMNS, row, strict=True)]
+    await connection.execute(sql.INSERT_ENTRIES, *columns([tuple(row)]))
+
+
+async def insert_lines(connection, entry):
+    for line, posting in enumerate(entry.postings, start=1):
+        await connection.execute(POSTING, entry.number, line, posting.account, posting.currency, posting.amount)
+
+
+async def book(connection, number, postings=BALANCED, *, lines=None, kind="fill", **fields):
+    made = entry(number, postings, kind, **fields)
+    await insert(connection, made, lines=len(postings) if lines is None else lines)
+    await insert_lines(connection, made)
+
+
+async def commit(connection, made, lines_of=None, **changed):
+    """Insert an entry with its lines, or those of another one, in a transaction of their own."""
+    async with connection.transaction():
+        await insert(connection, made, **changed)
+        await insert_lines(connection, lines_of or made)
+
+
+async def commit_line(connection, account, currency, amount):
+    """Insert an entry and one line of it, its amount as text: so the database and no client library refuses it."""
+    async with connection.transaction():
+        await insert(connection, entry(2))
+        await connection.execute(POSTING.replace("$5", "$5::text::numeric"), 2, 1, account, currency, amount)
 
 
 @pytest.fixture
@@ -99,7 +141,7 @@ async def test_the_balance_cannot_be_dodged_by_checking_early(service):
     await transaction.start()
     await book(service, 2, BALANCED)
     await service.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    with pytest.raises(asyncpg.CheckViolationError, match="does not balance"):
+    with pytest.raises(asyncpg.CheckViolationError, match="line 3 is not one of them"):
         await service.execute(POSTING, 2, 3, "expense:fees", "USDT", Decimal(1))
     await transaction.rollback()
     assert await count(service, "entries") == 1
@@ -121,12 +163,10 @@ async def test_an_entry_with_fewer_postings_than_it_needs_is_refused(service, po
 
 
 async def test_a_line_cannot_be_added_to_a_complete_entry_even_in_balance(service):
-    transaction = service.transaction()
-    await transaction.start()
-    await service.execute(POSTING, 1, 3, "asset:USDT", "USDT", Decimal(1))
-    await service.execute(POSTING, 1, 4, "expense:fees", "USDT", Decimal(-1))
-    with pytest.raises(asyncpg.CheckViolationError, match="has 4 postings, it says 2"):
-        await transaction.commit()
+    with pytest.raises(asyncpg.CheckViolationError, match="entry 1 has 2 postings, line 3 is not one of them"):
+        await service.execute(POSTING, 1, 3, "asset:USDT", "USDT", Decimal(1))
+    with pytest.raises(asyncpg.UniqueViolationError, match="postings_pkey"):
+        await service.execute(POSTING, 1, 2, "asset:USDT", "USDT", Decimal(1))
 
 
 @pytest.mark.parametrize(
@@ -137,10 +177,8 @@ async def test_a_line_cannot_be_added_to_a_complete_entry_even_in_balance(servic
     ],
 )  # fmt: skip
 async def test_an_amount_that_is_not_exact_is_refused_and_not_rounded(service, amount):
-    """As text, so that the database and no client library is what refuses."""
-    statement = POSTING.replace("$5", "$5::text::numeric")
     with pytest.raises(asyncpg.CheckViolationError, match="amount_is_exact"):
-        await service.execute(statement, 1, 3, "asset:USDT", "USDT", amount)
+        await commit_line(service, "asset:USDT", "USDT", amount)
 
 
 async def test_the_largest_and_the_smallest_amount_come_back_to_the_last_digit(service):
@@ -162,21 +200,24 @@ async def test_the_largest_and_the_smallest_amount_come_back_to_the_last_digit(s
     [
         ("asset:BTC", "USDT", "asset_is_of_its_currency"),
         ("trading:BTC-USDT", "ETH", "trading_is_of_its_currencies"),
-        ("suspense:x", "USDT", "account_check"),
-        ("income:", "USDT", "account_check"),
-        ("asset:usdt", "usdt", "currency_check"),
+        ("suspense:x", "USDT", "account_is_in_the_chart"),
+        ("income:", "USDT", "account_is_in_the_chart"),
+        ("income:bonus", "USDT", "account_is_in_the_chart"),
+        ("equity:opening:x", "USDT", "account_is_in_the_chart"),
+        (" asset:USDT", "USDT", "account_is_in_the_chart"),
+        ("expense:fees", "usdt", "currency_check"),
     ],
 )
 async def test_an_account_that_does_not_fit_its_currency_is_refused(service, account, currency, constraint):
     with pytest.raises(asyncpg.CheckViolationError, match=constraint):
-        await service.execute(POSTING, 1, 3, account, currency, Decimal(1))
+        await commit_line(service, account, currency, "1")
 
 
 TWICE = [
-    ("entry number", {"number": 1, "sequence": 2}, "entries_pkey"),
-    ("tape sequence", {"number": 2, "sequence": 1, "message_id": "other"}, "entries_tape_sequence_key"),
-    ("message id", {"number": 2, "sequence": 2, "message_id": "m1"}, "entries_message_id_key"),
-    ("trade", {"number": 2, "sequence": 2, "trade_id": "t1"}, "trade_once"),
+    ("entry number", {"number": 1, "tape_sequence": 2}, "entries_pkey"),
+    ("tape sequence", {"number": 2, "tape_sequence": 1, "message_id": "other"}, "tape_sequence_once"),
+    ("message id", {"number": 2, "message_id": "m1"}, "message_once"),
+    ("trade", {"number": 2, "trade_id": "t1"}, "trade_once"),
 ]
 
 
@@ -184,62 +225,213 @@ TWICE = [
 async def test_nothing_is_booked_twice(service, fields, constraint):
     with pytest.raises(asyncpg.UniqueViolationError, match=constraint):
         async with service.transaction():
-            await book(service, postings=BALANCED, **{"trade_id": "t9", **fields})
+            await book(service, **{"trade_id": "t9", **fields})
     assert await count(service, "entries") == 1
 
 
 async def test_there_is_one_opening(service):
-    opening = """INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines)
-                 VALUES ($1::bigint, $1::bigint, 'o' || $1::bigint, 'opening', 0, 'r1', 0, 2)"""
+    lines = (("asset:USDT", "USDT", "5"), ("equity:opening", "USDT", "-5"))
     async with service.transaction():
-        await service.execute(opening, 2)
-        for line, amount in ((1, 5), (2, -5)):
-            await service.execute(POSTING, 2, line, "asset:USDT", "USDT", Decimal(amount))
+        await book(service, 2, lines, kind="opening")
     with pytest.raises(asyncpg.UniqueViolationError, match="one_opening"):
-        await service.execute(opening, 3)
+        await book(service, 3, lines, kind="opening")
 
 
-@pytest.mark.parametrize("kind", ["fill", "bust", "movement"])
-async def test_an_entry_must_name_what_it_books(service, kind):
+NAMELESS = [
+    ("fill", {"trade_id": None}),
+    ("fill", {"movement_id": "d"}),
+    ("fill", {"reverses": 1}),
+    ("bust", {"client_order_id": None}),
+    ("bust", {"config_hash": None}),
+    ("movement", {"movement_id": None}),
+    ("movement", {"trade_id": "t9"}),
+    ("split", {"movement_id": "d"}),
+    ("correction", {"reverses": None}),
+    ("correction", {"trade_id": "t9"}),
+    ("opening", {"symbol": "BTC-USDT"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "fields"), NAMELESS)
+async def test_an_entry_must_name_what_it_books_and_nothing_else(service, kind, fields):
     with pytest.raises(asyncpg.CheckViolationError, match="entry_names_its_event"):
-        await service.execute(
-            """INSERT INTO ledger.entries (id, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines)
-               VALUES (2, 2, 'm2', $1, 0, 'r1', 0, 2)""",
-            kind,
-        )
+        await book(service, 2, kind=kind, **fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fee_rate": Decimal(5)},
+        {"fee_rate_source": "quote:1"},
+        {"fee_rate": Decimal(0), "fee_rate_source": "quote:1"},
+        {"fee_rate": Decimal(-1), "fee_rate_source": "quote:1"},
+        {"fee_rate": Decimal("1E-19"), "fee_rate_source": "quote:1"},
+    ],
+)
+async def test_a_rate_needs_its_source_and_is_an_exact_price(service, fields):
+    with pytest.raises(asyncpg.CheckViolationError, match="fee_rate_has_its_source"):
+        await book(service, 2, **fields)
 
 
 async def test_a_trade_is_taken_back_once(service):
     """The bust has the trade's id, and a second one is refused as a second trade is."""
     async with service.transaction():
-        await book(service, 2, BALANCED, trade_id="t1", kind="bust")
+        await book(service, 2, trade_id="t1", kind="bust")
     with pytest.raises(asyncpg.UniqueViolationError, match="trade_once"):
         async with service.transaction():
-            await book(service, 3, BALANCED, trade_id="t1", kind="bust")
+            await book(service, 3, trade_id="t1", kind="bust")
     assert await count(service, "entries") == 2
 
 
-async def test_a_movement_is_booked_once_and_is_no_trade(service):
+async def test_a_split_is_booked_because_of_the_same_message_as_its_fill(service):
+    lines = (("equity:trading", "USDT", "2"), ("equity:treasury", "USDT", "-2"))
     async with service.transaction():
-        await service.execute(MOVEMENT, 2, "d1", None)
-        for line, (account, amount) in enumerate((("asset:USDT", 5), ("equity:transfers", -5)), start=1):
-            await service.execute(POSTING, 2, line, account, "USDT", Decimal(amount))
+        await book(service, 2, lines, kind="split", tape_sequence=1, symbol="BTC-USDT")
+    assert await count(service, "entries") == 2
+
+
+async def test_a_movement_is_booked_once(service):
+    async with service.transaction():
+        await book(service, 2, DEPOSIT, kind="movement", movement_id="d1")
     with pytest.raises(asyncpg.UniqueViolationError, match="movement_once"):
-        await service.execute(MOVEMENT, 3, "d1", None)
-    with pytest.raises(asyncpg.CheckViolationError, match="entry_names_its_event"):
-        await service.execute(MOVEMENT, 3, "d2", "t9")
+        await book(service, 3, DEPOSIT, kind="movement", movement_id="d1")
+
+
+TAKEN_BACK = (("asset:USDT", "USDT", "-5"), ("equity:transfers", "USDT", "5"))
+
+
+async def test_a_movement_is_taken_back_by_its_own_lines_and_once(service):
+    async with service.transaction():
+        await book(service, 2, DEPOSIT, kind="movement")
+        await book(service, 3, TAKEN_BACK, kind="correction", reverses=2)
+    await archive(service, 4, await chain_of(service, 3))
+    with pytest.raises(asyncpg.UniqueViolationError, match="corrected_once"):
+        await book(service, 4, TAKEN_BACK, kind="correction", reverses=2)
+
+
+NO_REVERSAL = [
+    ("another amount", (("asset:USDT", "USDT", "-4"), ("equity:transfers", "USDT", "4")), 2),
+    ("another account", (("asset:USDT", "USDT", "-5"), ("income:funding", "USDT", "5")), 2),
+    ("the same lines", DEPOSIT, 2),
+    ("of a trade", (("asset:USDT", "USDT", "5"), ("trading:BTC-USDT", "USDT", "-5")), 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reverses"), [case[1:] for case in NO_REVERSAL], ids=[case[0] for case in NO_REVERSAL]
+)
+async def test_a_correction_that_is_not_the_reversal_of_a_movement_is_refused(service, lines, reverses):
+    async with service.transaction():
+        await book(service, 2, DEPOSIT, kind="movement")
+    with pytest.raises(asyncpg.CheckViolationError, match=f"entry 3 does not take entry {reverses} back"):
+        async with service.transaction():
+            await book(service, 3, lines, kind="correction", reverses=reverses)
+
+
+async def test_what_is_to_come_cannot_be_taken_back(service):
+    with pytest.raises(asyncpg.CheckViolationError, match="reverses_the_past"):
+        await book(service, 2, TAKEN_BACK, kind="correction", reverses=2)
+
+
+async def test_entry_numbers_have_no_gaps(service):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="entry 3 does not continue the journal"):
+        async with service.transaction():
+            await book(service, 3)
+    assert await count(service, "entries") == 1
+
+
+UNCHAINED = "entry 2 does not continue the hash chain of the journal"
+CHANGED = [
+    ("a wrong hash", {"chain_hash": bytes(32)}),
+    ("another time", {"ts_us": 1}),
+    ("another order", {"client_order_id": "tg2"}),
+    ("another policy", {"config_hash": "b" * 64}),
+    ("another desk", {"desk": "other"}),
+    ("another venue", {"venue": "other"}),
+    ("a stop", {"protects": "tg1"}),
+]
+
+
+@pytest.mark.parametrize("changed", [case[1] for case in CHANGED], ids=[case[0] for case in CHANGED])
+async def test_an_entry_that_is_not_what_its_hash_says_is_refused(service, changed):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=UNCHAINED):
+        await commit(service, entry(2), **changed)
+
+
+async def test_an_entry_that_follows_another_history_is_refused(service):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=UNCHAINED):
+        await commit(service, entry(2), previous=bytes(range(32)))
+
+
+async def test_lines_that_balance_and_are_not_those_of_the_hash_are_refused(service):
+    other = replace(entry(2), postings=tuple(replace(one, amount=one.amount * 2) for one in entry(2).postings))
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=UNCHAINED):
+        await commit(service, entry(2), other)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"fee_rate": Decimal("1.500"), "fee_rate_source": "quote:7", "protects": "tg1"},
+        {"fee_rate": Decimal("5E+3"), "fee_rate_source": "quote:7", "run_id": "ü Ω"},
+        {"symbol": "ETH-USDT", "trade_id": "", "client_order_id": "\U0001f600"},
+    ],
+)
+async def test_the_database_and_the_program_compute_the_same_hash_of_an_entry(service, fields):
+    lines = (("asset:USDT", "USDT", "-5.500"), ("trading:BTC-USDT", "USDT", "5.5"), ("asset:BTC", "BTC", "1E+2"),
+             ("trading:BTC-USDT", "BTC", "-100"))  # fmt: skip
+    made = entry(2, lines, **fields)
+    await commit(service, made)
+    query = "SELECT ledger.entry_hash($1, entries) FROM ledger.entries WHERE id = 2"
+    assert await service.fetchval(query, bytes(range(32))) == entry_hash(bytes(range(32)), made)
+
+
+def test_everything_of_an_entry_is_under_its_hash():
+    """Also what is there and what is not: no field can slip into its neighbour's place."""
+    made = entry(1, protects="tg1", fee_rate=Decimal(2), fee_rate_source="q")
+    values = {
+        "number": 2, "desk": "x", "venue": "x", "tape_sequence": 2, "message_id": "x", "kind": EntryKind.BUST,
+        "ts_us": 1, "run_id": "x", "cycle_id": 1, "symbol": "x", "trade_id": "x", "client_order_id": "x",
+        "config_hash": "b" * 64, "protects": "x", "movement_id": "x", "fee_rate": Decimal(3), "fee_rate_source": "x",
+        "reverses": 1, "postings": made.postings[:1],
+    }  # fmt: skip
+    assert set(values) == set(JournalEntry.__dataclass_fields__)
+    optional = ("symbol", "trade_id", "client_order_id", "config_hash", "protects", "fee_rate", "fee_rate_source")
+    changed = [replace(made, **{name: value}) for name, value in values.items()]
+    missing = [replace(made, **{name: None}) for name in optional]
+    empty = [replace(made, **{name: ""}) for name in optional if name != "fee_rate"]
+    lines = [
+        replace(made, postings=made.postings[::-1]),
+        *(replace(made, postings=(replace(made.postings[0], **{name: value}), made.postings[1]))
+          for name, value in (("account", "x"), ("currency", "x"), ("amount", Decimal(6)))),
+    ]  # fmt: skip
+    hashes = {entry_hash(GENESIS, each) for each in (made, *changed, *missing, *empty, *lines)}
+    assert len(hashes | {entry_hash(bytes(range(32)), made)}) == 2 + len(changed + missing + empty + lines)
 
 
 async def test_an_entry_without_its_archived_record_is_refused(service):
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         async with service.transaction():
-            await book(service, 2, BALANCED, sequence=99)
+            await book(service, 2, tape_sequence=99)
 
 
-@pytest.mark.parametrize("table", ["archive", "entries", "postings"])
+PAST = {
+    "archive": "body = ''",
+    "entries": "kind = 'fill'",
+    "postings": "amount = 1",
+    "trade_costs": "fee = 0",
+    "trips": "net = 0",
+    "equity": "equity = 0",
+    "days": "net = 0",
+    "seals": "entry = 0",
+}
+
+
+@pytest.mark.parametrize("table", PAST)
 @pytest.mark.parametrize("statement", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 async def test_the_service_cannot_change_the_past(service, table, statement):
-    column = {"archive": "body = ''", "entries": "kind = 'fill'", "postings": "amount = 1"}[table]
+    column = PAST[table]
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await service.execute(statement.format(f"ledger.{table}", column))
 
@@ -250,12 +442,16 @@ async def test_the_service_cannot_change_the_past(service, table, statement):
         "DELETE FROM ledger.checkpoint",
         "TRUNCATE ledger.checkpoint",
         "INSERT INTO ledger.checkpoint (archived_sequence, chain_hash, state_sequence) VALUES (0, ''::bytea, 0)",
-        "UPDATE ledger.schema_version SET version = 2",
+        "UPDATE ledger.schema_version SET version = 3",
         "ALTER TABLE ledger.postings DISABLE TRIGGER ALL",
+        "ALTER TABLE ledger.entries DISABLE TRIGGER check_entry",
+        "DROP TRIGGER check_line ON ledger.postings",
+        "ALTER TABLE ledger.entries ALTER CONSTRAINT entries_tape_sequence_fkey DEFERRABLE",
         "ALTER TABLE ledger.postings DROP CONSTRAINT amount_is_exact",
         "DROP TABLE ledger.postings",
         "CREATE TABLE ledger.another (n integer)",
-        "CREATE OR REPLACE FUNCTION ledger.check_balance() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "CREATE OR REPLACE FUNCTION ledger.check_entry() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+        "DROP FUNCTION ledger.entry_hash",
         "SET session_replication_role = replica",
         "SET ROLE tollgate_owner",
     ],
@@ -318,6 +514,19 @@ async def test_the_checkpoint_does_not_change_desks(service):
         await service.execute(CHECKPOINT, "other", 3, await chain_of(service, 3))
 
 
+BOOKED = "UPDATE ledger.checkpoint SET desk = 'main', entry = $1, entry_hash = $2"
+
+
+async def test_the_checkpoint_is_at_an_entry_and_does_not_go_back(service):
+    last = await service.fetchval("SELECT chain_hash FROM ledger.entries WHERE id = 1")
+    await service.execute(BOOKED, 1, last)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="does not go back"):
+        await service.execute(BOOKED, 0, GENESIS)
+    for number, chain in ((1, GENESIS), (2, last)):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="is not the end of the journal"):
+            await service.execute(BOOKED, number, chain)
+
+
 async def test_a_state_beyond_the_archive_is_refused(service):
     await service.execute(CHECKPOINT, "main", 2, await chain_of(service, 2))
     with pytest.raises(asyncpg.CheckViolationError, match="state_is_archived"):
@@ -336,26 +545,42 @@ async def test_the_schema_can_be_applied_again_without_touching_the_books(servic
 async def test_a_database_of_another_version_is_left_alone(superuser, pytestconfig):
     await superuser.execute("UPDATE ledger.schema_version SET version = 1")
     schema = (pytestconfig.rootpath / "deploy" / "postgres" / "ledger.sql").read_text()
-    with pytest.raises(asyncpg.RaiseError, match="has version 1, this file makes version 2"):
+    with pytest.raises(asyncpg.RaiseError, match="has version 1, this file makes version 3"):
         await superuser.execute(schema)
 
 
 @pytest.mark.parametrize(
-    ("subject", "message_id", "body"),
+    ("subject", "message_id", "body", "headers"),
     [
-        ("s", "m", b""),
-        ("tape.main.x", "execution:1:0", b"\x00\xff"),
-        ("ü", "Ω", b"{}"),
-        ("ab", "c", b"d"),
-        ("a", "bc", b"d"),
+        ("s", "m", b"", {}),
+        ("tape.main.x", "execution:1:0", b"\x00\xff", {"traceparent": "00-1-2-01"}),
+        ("ü", "Ω", b"{}", {"ß": "é", "Z": "", "a": "1", "aa": "2"}),
+        ("ab", "c", b"d", {"b": "1", "A": "2", "\U0001f600": "3", "\uffee": "4"}),
+        ("a", "bc", b"d", {}),
     ],
 )
-async def test_the_database_and_the_program_compute_the_same_hash(service, subject, message_id, body):
+async def test_the_database_and_the_program_compute_the_same_hash(service, subject, message_id, body, headers):
     previous = bytes(range(32))
-    there = await service.fetchval(
-        "SELECT ledger.chain_hash($1, $2, $3, $4, $5)", previous, 7, subject, message_id, body
-    )
-    assert there == chain_hash(previous, 7, subject, message_id, body)
+    arguments = (previous, 7, subject, message_id, json.dumps(headers), 1_700_000_000_000_000, body)
+    there = await service.fetchval("SELECT ledger.chain_hash($1, $2, $3, $4, $5, $6, $7)", *arguments)
+    here = chain_hash(previous, 7, subject, message_id, body, headers=headers, stored_us=1_700_000_000_000_000)
+    assert there == here
+
+
+def test_everything_of_a_record_is_under_the_hash():
+    record = {"sequence": 1, "subject": "a", "message_id": "b", "body": b"c", "headers": {"d": "e"}, "stored_us": 1}
+    changed = {"sequence": 2, "subject": "x", "message_id": "x", "body": b"x", "headers": {"d": "x"}, "stored_us": 2}
+    hashes = {chain_hash(GENESIS, **record), chain_hash(bytes(range(32)), **record)}
+    hashes |= {chain_hash(GENESIS, **{**record, field: value}) for field, value in changed.items()}
+    assert len(hashes) == 2 + len(changed)
+
+
+@pytest.mark.parametrize("headers", [5, [], {"a": 5}, {"a": None}, {"a": {}}, "x"])
+def test_headers_that_are_no_texts_any_more_are_of_no_record(headers):
+    row = {"tape_sequence": 1, "subject": "s", "message_id": "m", "body": b"", "stored_us": 0}
+    found = record_of({**row, "headers": json.dumps(headers)})
+    assert all("\0" in content for content in found.headers.values())
+    assert found.headers
 
 
 def test_parts_that_run_into_each_other_have_different_hashes():

@@ -17,11 +17,13 @@ def record(sequence, body=b"{}"):
     return Record(sequence, "tape.main.execution.fill", f"m{sequence}", body, {"traceparent": "00-1"}, sequence)
 
 
-def entry(number, sequence, amount="5", **changes):
+def entry(number, sequence, /, amount="5", **changes):
     postings = (Posting("asset:USDT", "USDT", Decimal(amount)), Posting("trading:BTC-USDT", "USDT", -Decimal(amount)))
     fields = {
         "number": number,
         "kind": EntryKind.FILL,
+        "desk": "main",
+        "venue": "simulated",
         "tape_sequence": sequence,
         "message_id": f"m{sequence}",
         "ts_us": 1,
@@ -121,6 +123,11 @@ REFUSED = [
     ("not a number", {"amount": "NaN"}),
     ("a trade booked before", {"trade_id": "t1"}),
     ("a message booked before", {"message_id": "m1"}),
+    ("a gap in the numbers", {"number": 9}),
+    (
+        "an account beside the chart",
+        {"postings": (Posting("asset:USDT", "USDT", Decimal(5)), Posting("income:bonus", "USDT", Decimal(-5)))},
+    ),
 ]
 
 
@@ -368,6 +375,36 @@ async def test_the_last_row_is_checked_on_start(store, superuser, tampering, err
     await superuser.execute(tampering)
     with pytest.raises(BooksContradicted, match=error):
         await store.open()
+
+
+@pytest.mark.parametrize(
+    ("tampering", "error"),
+    [
+        ("UPDATE ledger.entries SET run_id = 'r2' WHERE id = 2", "entry 2 was changed"),
+        ("UPDATE ledger.postings SET amount = amount * 2 WHERE entry_id = 2", "entry 2 was changed"),
+        ("UPDATE ledger.entries SET chain_hash = sha256('x') WHERE id = 2", "entry 2 was changed"),
+        ("DELETE FROM ledger.entries WHERE id = 2", "is at entry 2, but the journal ends elsewhere"),
+        ("DELETE FROM ledger.entries WHERE id = 1", "entry 2 was changed"),
+        ("UPDATE ledger.checkpoint SET entry_hash = sha256('x')", "hash is not that of entry 2"),
+        ("UPDATE ledger.checkpoint SET entry = 1", "is at entry 1, but the journal ends elsewhere"),
+    ],
+)
+async def test_the_last_entry_is_checked_on_start(store, superuser, tampering, error):
+    await store.commit(batch(1, 5, entry(1, 1), entry(2, 3)))
+    await superuser.execute("SET session_replication_role = replica")
+    await superuser.execute(tampering)
+    with pytest.raises(BooksContradicted, match=error):
+        await store.open()
+
+
+async def test_the_journal_goes_on_where_the_last_batch_has_left_it(store):
+    """Over batches with and without entries, and over a start."""
+    await store.commit(batch(1, 1, entry(1, 1)))
+    await store.commit(batch(2, 2))
+    await store.open()
+    await store.commit(batch(3, 4, entry(2, 3), entry(3, 4)))
+    checkpoint = await store.open()
+    assert (checkpoint.place.archived, checkpoint.place.entry) == (4, 3)
 
 
 async def test_the_books_of_another_desk_are_refused_on_start(store, database):

@@ -6,7 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+
 from tollgate_chassis.exits import BadConfiguration
+from tollgate_chassis.operator_door import OperatorDoor
+from tollgate_chassis.operator_trail import CallLog
+from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.shell import Shell
@@ -17,8 +22,13 @@ from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.ledger import Drift
+from tollgate_ledger.api import build_router
 from tollgate_ledger.core import Alarm, JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.core.rows import Row, TradeCost
+from tollgate_ledger.correcting import Corrector, add_corrections
+from tollgate_ledger.reading import READER_DSN_FILE, Reading
 from tollgate_ledger.recorder import Recorder
+from tollgate_ledger.sealing import KEY_FILE, Sealer
 from tollgate_ledger.settings import LedgerSettings
 from tollgate_ledger.store import Store
 
@@ -32,13 +42,17 @@ class LedgerShell(Shell):
     span_name = "ledger.book"
     wakes_on = frozenset({"fill"})
 
-    def __init__(self, settings: LedgerSettings, core: LedgerCore, recorder: Recorder) -> None:
+    def __init__(
+        self, settings: LedgerSettings, core: LedgerCore, recorder: Recorder, reading: Reading | None = None
+    ) -> None:
         self._settings = settings
         self._core = core
         self._recorder = recorder
+        self._reading = reading
         self._runner: Runner
         # Outputs that recovery has regenerated and not met on the tape yet.
         self._owed: set[str] = set()
+        self.corrector = Corrector(core, reading, self._active)
 
     async def start(self, runner: Runner) -> None:
         """Connect the database; the runner loads the core's state from it next."""
@@ -73,10 +87,12 @@ class LedgerShell(Shell):
     ) -> None:
         """Pass entries on to the recorder, and alarms to whoever is on duty."""
         self._recorder.book(effect for effect in step.effects if isinstance(effect, JournalEntry))
+        self._recorder.note(effect for effect in step.effects if isinstance(effect, Row))
         if self._recorder.is_replaying:
             return
         for effect in step.effects:
             if isinstance(effect, Alarm):
+                metrics.LEDGER_ALARMS.labels(effect.reason.value).inc()
                 logger().error(
                     "ledger.alarm",
                     outcome=effect.reason.value,
@@ -85,6 +101,8 @@ class LedgerShell(Shell):
                     detail=effect.detail,
                     cycle_id=message.cycle_id,
                 )
+            elif isinstance(effect, TradeCost) and effect.fee_finding is not None:
+                metrics.LEDGER_FEE_FINDINGS.labels(effect.fee_finding.value).inc()
 
     async def settled(self, record: Record) -> None:
         """Archive the record."""
@@ -100,6 +118,10 @@ class LedgerShell(Shell):
     def _outputs_are_appended(self) -> bool:
         """Whether every output up to the runner's position is on the tape, so that a state may be kept."""
         return self._runner.live.is_set() or not self._owed
+
+    def _active(self) -> Runner | None:
+        is_active = hasattr(self, "_runner") and self._runner.live.is_set()
+        return self._runner if is_active else None
 
     async def went_live(self) -> None:
         """Tell the configuration to the tape when the one in force is another."""
@@ -130,10 +152,14 @@ class LedgerShell(Shell):
             symbols=settings.symbols,
             dust=settings.ledger.dust,
             books_interval_ms=settings.ledger.books_interval_ms,
+            mark_stale_ms=settings.ledger.mark_stale_ms,
+            costs=settings.costs,
         )
 
     async def stop(self) -> None:
         """Commit what waits and let go of the database."""
+        if self._reading is not None:
+            self._reading.close()
         started = hasattr(self, "_runner")
         await self._recorder.close(outputs_are_appended=started and self._outputs_are_appended)
 
@@ -162,24 +188,43 @@ def _for_a_gauge(amount: Decimal) -> float:
 
 
 def build(settings: LedgerSettings) -> Parts:
-    """Build the service from its settings; raises ``BadConfiguration`` without a database."""
+    """Build the service from its settings; raises ``BadConfiguration`` without databases, key or tokens."""
     if settings.postgres_dsn_file is None:
         raise BadConfiguration("postgres_dsn_file: the ledger needs the file with its database's DSN, got none")
-    recorder = Recorder(Store(_read_dsn(settings.postgres_dsn_file), settings.desk))
+    store = Store(_read_dsn(settings.postgres_dsn_file), settings.desk)
+    sealer = Sealer.load(settings.secrets_dir / KEY_FILE, settings.state_dir)
+    recorder = Recorder(store, sealer, settings.ledger.seal_interval_s)
     core = LedgerCore()
-    shell = LedgerShell(settings, core, recorder)
+    reading = Reading(_read_dsn(settings.secrets_dir / READER_DSN_FILE, "the reader's DSN"))
+    shell = LedgerShell(settings, core, recorder, reading)
     # The recorder keeps the state together with the books, so the runner keeps none of its own.
     # And of two ledgers only one may write these books: the other waits, and loads them when its turn has come.
-    return Parts(core=core, shell=shell, snapshots=recorder, snapshot_every=None, follows_standing_by=False)
+    return Parts(
+        core=core,
+        shell=shell,
+        routers=(_router(settings, reading, shell.corrector),),
+        snapshots=recorder,
+        snapshot_every=None,
+        follows_standing_by=False,
+    )
 
 
-def _read_dsn(path: Path) -> str:
+def _router(settings: LedgerSettings, reading: Reading, corrector: Corrector) -> APIRouter:
+    # Nothing can be stopped or released here, so no such token is needed; and reading changes nothing, so it is logged
+    # and not on the tape. A correction is on the tape itself, with who asked for it and why.
+    tokens = OperatorTokens.open(settings.secrets_dir / TOKENS_FILE, time.time_ns() // 1_000, needs=())
+    router = build_router(reading, OperatorDoor(tokens, CallLog()), settings.desk)
+    add_corrections(router, settings, corrector)
+    return router
+
+
+def _read_dsn(path: Path, what: str = "postgres_dsn_file") -> str:
     try:
         dsn = path.read_text().strip()
     except OSError as error:
-        raise BadConfiguration(f"postgres_dsn_file {path} cannot be read: {error.strerror}") from error
+        raise BadConfiguration(f"{what} {path} cannot be read: {error.strerror}") from error
     if not dsn.startswith(("postgresql://", "postgres://")):
-        raise BadConfiguration(f"postgres_dsn_file {path}: expected a DSN that begins with postgresql://")
+        raise BadConfiguration(f"{what} {path}: expected a DSN that begins with postgresql://")
     return dsn
 
 

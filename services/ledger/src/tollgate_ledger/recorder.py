@@ -20,6 +20,9 @@ from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_ledger.chain import continued
 from tollgate_ledger.core import JournalEntry
+from tollgate_ledger.core.rows import Row
+from tollgate_ledger.seal import SEAL_INTERVAL_S
+from tollgate_ledger.sealing import Sealer
 from tollgate_ledger.store import Batch, BooksContradicted, CommitInDoubt, Store
 
 FLUSH_RECORDS = 200
@@ -34,8 +37,12 @@ STATE_AFTER_S = 5.0
 class Recorder:
     """The ledger's snapshot store and the queue in front of its database."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, sealer: Sealer | None = None, seal_interval_s: int = SEAL_INTERVAL_S) -> None:
+        """Without ``sealer`` the books are not sealed, as where they are kept only to be compared."""
         self._store = store
+        self._sealer = sealer
+        self._seal_interval_s = seal_interval_s
+        self._sealed_at: float | None = None
         self._runner: Runner
         self.durable = 0
         """The last sequence known to be committed."""
@@ -50,6 +57,8 @@ class Recorder:
         self._records: list[Record] = []
         self._entries: list[JournalEntry] = []
         self._stepped: list[JournalEntry] = []
+        self._rows: list[Row] = []
+        self._noted: list[Row] = []
         self._in_flight: Batch | None = None
         self._oldest = 0.0
         self._some = asyncio.Event()
@@ -99,6 +108,10 @@ class Recorder:
         """Take the entries of the record in hand; they are committed with it or after it."""
         self._stepped.extend(entries)
 
+    def note(self, rows: Iterable[Row]) -> None:
+        """Take the rows that follow from the record in hand; they are committed with it or after it."""
+        self._noted.extend(rows)
+
     async def settle(self, record: Record, *, outputs_are_appended: bool) -> None:
         """Take a record that is applied; waits while the queue is full.
 
@@ -107,7 +120,9 @@ class Recorder:
         if record.sequence != self._settled + 1:
             raise Halt(f"record {record.sequence} follows {self._settled}: the archive would have a hole")
         entries, self._stepped = self._stepped, []
+        rows, self._noted = self._noted, []
         if self.is_replaying:
+            # Its rows are in the database already.
             self._settled = record.sequence
             self._check_replayed(record, entries)
             return
@@ -116,6 +131,7 @@ class Recorder:
             self._oldest = time.monotonic()
         self._records.append(record)
         self._entries += entries
+        self._rows += rows
         if outputs_are_appended and self._state_is_due():
             self._capture()
         self._some.set()
@@ -151,6 +167,8 @@ class Recorder:
             await self._some.wait()
             await self._wait_for_a_batch()
             await self._flush()
+            if self._sealed_at is None or time.monotonic() - self._sealed_at >= self._seal_interval_s:
+                await self._seal()
 
     async def _wait_for_a_batch(self) -> None:
         try:
@@ -158,6 +176,11 @@ class Recorder:
                 await self._full.wait()
         except TimeoutError:
             return
+
+    async def _seal(self) -> None:
+        self._sealed_at = time.monotonic()
+        if self._sealer is not None:
+            await self._store.seal(self._sealer, time.time_ns() // 1_000)
 
     async def _flush(self) -> None:
         batch = self._in_flight = self._in_flight or self._cut()
@@ -176,8 +199,8 @@ class Recorder:
         metrics.LEDGER_LAG.set(self._settled - self.durable)
 
     def _cut(self) -> Batch:
-        batch = Batch(tuple(self._records), tuple(self._entries), self._new_snapshot)
-        self._records, self._entries, self._new_snapshot = [], [], None
+        batch = Batch(tuple(self._records), tuple(self._entries), self._new_snapshot, tuple(self._rows))
+        self._records, self._entries, self._rows, self._new_snapshot = [], [], [], None
         self._some.clear()
         self._full.clear()
         self._room.set()
@@ -195,6 +218,7 @@ class Recorder:
             is_whole = outputs_are_appended and self._runner.position == self._settled == self.durable
             if is_whole and self._settled > self._state_at[0]:
                 await self.save(self._runner.capture())
+            await self._seal()
         except ProcessEnd as end:
             logger().warning("ledger.commit.unfinished", outcome=end.code.name.lower(), detail=end.why)
         finally:

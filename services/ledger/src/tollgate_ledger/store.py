@@ -5,6 +5,7 @@ cancelled, the next call reads the checkpoint first, waiting for whatever the ol
 the batch either whole or absent.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,15 @@ from tollgate_chassis.exits import BadConfiguration, Halt, ProcessEnd, Restart
 from tollgate_chassis.snapshots import Snapshot
 from tollgate_chassis.tape import LostRace, Record
 from tollgate_ledger import statements as sql
-from tollgate_ledger.chain import GENESIS, chain_hash, continued
-from tollgate_ledger.core import EntryKind, JournalEntry, Posting
+from tollgate_ledger.chain import GENESIS, continued, entry_hash
+from tollgate_ledger.core import JournalEntry, Posting
+from tollgate_ledger.core.rows import Row
+from tollgate_ledger.read_model import statements_of
+from tollgate_ledger.rows import columns, entry_of, entry_rows, posting_rows, record_of
+from tollgate_ledger.seal import Seal
+from tollgate_ledger.sealing import Sealer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # A commit takes milliseconds; one that takes longer than this is stuck, and starting again is the cure.
 _STATEMENT_S = 10.0
 _CONNECT_S = 5.0
@@ -66,14 +72,18 @@ class Batch:
     entries: Sequence[JournalEntry] = ()
     snapshot: Snapshot | None = None
     """The core's state at or before the last record; none leaves the older one."""
+    rows: Sequence[Row] = ()
+    """What is read off the books because of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far the archive reaches, and the chain's hash there."""
+    """How far archive and journal reach, and each one's hash there."""
 
     archived: int
     chain: bytes
+    entry: int
+    entry_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +107,16 @@ class Store:
         """Connect, check that the database is fit for the books, and return where to go on.
 
         Raises ``BadConfiguration`` for a database that is not ours or not durable, and ``Halt`` when the last
-        archived row is not what the chain says.
+        archived row or the last entry is not what its chain says.
         """
         connection = await self._connected()
         with _explained("opening the books"):
             row = _the_one(await connection.fetchrow(sql.READ_CHECKPOINT))
         if row["desk"] not in {None, self._desk}:
             raise BadConfiguration(f"the database has the books of desk {row['desk']}, not of {self._desk}")
-        place = Place(row["archived_sequence"], row["chain_hash"])
+        place = _place(row)
         await self._check_last_row(connection, place)
+        await self._check_last_entry(connection, place)
         self._place = place
         if row["state"] is None:
             return Checkpoint(place, None)
@@ -156,11 +167,14 @@ class Store:
         archived = await connection.fetchval(sql.LOCK_CHECKPOINT)
         if archived != place.archived:
             raise LostRace(f"the archive ends at {archived}, not at {place.archived}: another ledger writes it")
-        await connection.execute(sql.INSERT_ARCHIVE, *_columns(rows))
-        if batch.entries:
-            await connection.execute(sql.INSERT_ENTRIES, *_columns([_entry_row(entry) for entry in batch.entries]))
-            await connection.execute(sql.INSERT_POSTINGS, *_columns(_posting_rows(batch.entries)))
-        end = Place(rows[-1][0], chain)
+        await connection.execute(sql.INSERT_ARCHIVE, *columns(rows))
+        booked, journal = entry_rows(place.entry_hash, batch.entries)
+        if booked:
+            await connection.execute(sql.INSERT_ENTRIES, *columns(booked))
+            await connection.execute(sql.INSERT_POSTINGS, *columns(posting_rows(batch.entries)))
+        for statement, values in statements_of(batch.rows):
+            await connection.execute(statement, *columns(values))
+        end = Place(rows[-1][0], chain, batch.entries[-1].number if booked else place.entry, journal)
         await self._advance(connection, end, batch.snapshot)
         answer = await connection.execute("COMMIT")
         if answer != "COMMIT":
@@ -170,7 +184,8 @@ class Store:
     async def _advance(
         self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place, snapshot: Snapshot | None
     ) -> None:
-        await connection.execute(sql.ADVANCE_ARCHIVE, self._desk, place.archived, place.chain)
+        end = (place.archived, place.chain, place.entry, place.entry_hash)
+        await connection.execute(sql.ADVANCE_ARCHIVE, self._desk, *end)
         if snapshot is not None:
             await _write_state(connection, snapshot)
 
@@ -180,6 +195,23 @@ class Store:
         with _explained(f"keeping the state at {snapshot.sequence}"):
             await _write_state(connection, snapshot)
 
+    async def seal(self, sealer: Sealer, at_us: int) -> None:
+        """Sign where archive and journal stand; does nothing where nothing came since the last seal."""
+        place = self._place
+        if place is None or place.archived == 0:
+            return
+        connection = await self._connected()
+        with _explained(f"sealing at {place.archived}"):
+            last = await connection.fetchrow(sql.READ_LAST_SEAL)
+            number, sealed = (last["number"], last["archived_sequence"]) if last else (0, 0)
+            if sealed >= place.archived:
+                return
+            ends = (place.archived, place.chain, place.entry, place.entry_hash)
+            seal = Seal(self._desk, number + 1, *ends, at_us, sealer.key_id)
+            signature = sealer.sign(seal)
+            await connection.execute(sql.INSERT_SEAL, seal.number, *ends, at_us, seal.key_id, signature)
+        await asyncio.to_thread(sealer.keep, seal, signature)
+
     async def _settle_doubt(self) -> Place:
         """Read where the archive ends, after whatever transaction still holds the checkpoint has ended."""
         connection = await self._connected()
@@ -187,7 +219,7 @@ class Store:
             with _explained("reading the checkpoint back", CommitInDoubt):
                 # Autocommit: the lock is waited for, and given back with the answer.
                 row = _the_one(await connection.fetchrow(sql.LOCK_PLACE))
-            self._place = Place(row["archived_sequence"], row["chain_hash"])
+            self._place = _place(row)
         finally:
             if self._place is None:
                 await self.close()
@@ -221,7 +253,7 @@ class Store:
         lines: dict[int, list[Posting]] = {}
         for row in postings:
             lines.setdefault(row["entry_id"], []).append(Posting(row["account"], row["currency"], row["amount"]))
-        return {row["number"]: _entry(row, tuple(lines.get(row["number"], ()))) for row in entries}
+        return {row["number"]: entry_of(row, tuple(lines.get(row["number"], ()))) for row in entries}
 
     async def verify_chain(self) -> int:
         """Recompute the whole chain from the first row and return how many rows hold.
@@ -249,6 +281,21 @@ class Store:
             raise BooksContradicted(f"the checkpoint is at {place.archived}, but that row is not in the archive")
         if _verified(await self.chain_at(place.archived - 1), place.archived, row) != place.chain:
             raise BooksContradicted(f"the checkpoint's hash is not that of archive row {place.archived}")
+
+    async def _check_last_entry(self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
+        with _explained(f"reading the journal from entry {place.entry}"):
+            ends = await connection.fetch(sql.READ_JOURNAL_END, place.entry)
+        chains = {row["id"]: row["chain_hash"] for row in ends}
+        if max(chains, default=0) != place.entry:
+            raise BooksContradicted(f"the checkpoint is at entry {place.entry}, but the journal ends elsewhere")
+        if place.entry == 0:
+            return
+        previous = GENESIS if place.entry == 1 else chains.get(place.entry - 1)
+        entry = (await self.entries_after(place.entry - 1))[place.entry]
+        if previous is None or entry_hash(previous, entry) != chains[place.entry]:
+            raise BooksContradicted(f"entry {place.entry} was changed: the chain's hash differs")
+        if place.entry_hash != chains[place.entry]:
+            raise BooksContradicted(f"the checkpoint's hash is not that of entry {place.entry}")
 
     async def _connected(self) -> "asyncpg.Connection[asyncpg.Record]":
         if self._connection is None or self._connection.is_closed():
@@ -296,6 +343,10 @@ async def _write_state(connection: "asyncpg.Connection[asyncpg.Record]", snapsho
     await connection.execute(sql.ADVANCE_STATE, snapshot.sequence, snapshot.message_id, state)
 
 
+def _place(row: asyncpg.Record) -> Place:
+    return Place(row["archived_sequence"], row["chain_hash"], row["entry"], row["entry_hash"])
+
+
 def _the_one(row: asyncpg.Record | None) -> asyncpg.Record:
     if row is None:
         raise BooksContradicted("the checkpoint's one row is not there")
@@ -306,32 +357,7 @@ def _verified(previous: bytes, sequence: int, row: asyncpg.Record) -> bytes:
     """Return the chain's hash after ``row``, which must be archive row ``sequence`` as it was written."""
     if row["tape_sequence"] != sequence:
         raise BooksContradicted(f"archive row {sequence} is missing")
-    chain = chain_hash(previous, sequence, row["subject"], row["message_id"], row["body"])
+    chain = continued(previous, record_of(row))
     if chain != row["chain_hash"]:
         raise BooksContradicted(f"archive row {sequence} was changed: the chain's hash differs")
     return chain
-
-
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Turn rows into the column arrays that ``unnest`` takes."""
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _entry_row(entry: JournalEntry) -> tuple[object, ...]:
-    place = (entry.number, entry.tape_sequence, entry.message_id, entry.kind.value)
-    origin = (entry.ts_us, entry.run_id, entry.cycle_id, len(entry.postings))
-    ids = (entry.symbol, entry.trade_id, entry.client_order_id, entry.config_hash)
-    return (*place, *origin, *ids, entry.protects, entry.movement_id)
-
-
-def _posting_rows(entries: Sequence[JournalEntry]) -> list[tuple[object, ...]]:
-    return [
-        (entry.number, line, posting.account, posting.currency, posting.amount)
-        for entry in entries
-        for line, posting in enumerate(entry.postings, start=1)
-    ]
-
-
-def _entry(row: asyncpg.Record, postings: tuple[Posting, ...]) -> JournalEntry:
-    fields = {**dict(row), "kind": EntryKind(row["kind"])}
-    return JournalEntry(postings=postings, **fields)

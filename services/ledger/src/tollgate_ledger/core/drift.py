@@ -57,7 +57,7 @@ class DriftWatch:
         """Note that ``message`` is booked."""
         # A venue that stamps a trade with a time to come would blind the comparison until then.
         traded_us = min(_venue_us(message), message.ts_us)
-        for currency in (message.currency,) if isinstance(message, Movement) else message.symbol.split("-"):
+        for currency in _currencies(message):
             watch = self._watches.setdefault(currency, _Watch())
             watch.traded_us = max(watch.traded_us, traded_us)
             if traded_us <= self._compared_us:
@@ -97,6 +97,12 @@ class DriftWatch:
         """Take back what ``snapshot`` returned."""
         self._compared_us = state["compared_us"]
         self._watches = {currency: _Watch(**watch) for currency, watch in state["watches"].items()}
+
+
+def _currencies(message: Fill | Bust | Movement) -> tuple[str, ...]:
+    if isinstance(message, Movement):
+        return (message.currency,)
+    return tuple(dict.fromkeys((*message.symbol.split("-"), message.trade.fee_currency)))
 
 
 def _venue_us(message: Fill | Bust | Movement) -> int:

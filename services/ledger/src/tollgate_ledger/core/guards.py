@@ -5,8 +5,10 @@ from decimal import Decimal
 from enum import Enum
 
 from tollgate_contracts.execution import Bust, Fill
+from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Movement
 from tollgate_contracts.strategy import Side
+from tollgate_domain.fees import charge_of
 from tollgate_domain.instruments import notional
 from tollgate_domain.portfolio import Portfolio
 from tollgate_ledger.core.journal import AlarmReason, fits
@@ -14,9 +16,12 @@ from tollgate_ledger.core.trades import Seen, Trades
 
 
 class Already(Enum):
-    """The one answer that is no alarm."""
+    """The answers that are no alarm."""
 
     BOOKED = "booked"
+    """The books have it."""
+    OUT = "out"
+    """What is taken back was refused when it came, and is not in the books."""
 
 
 Verdict = AlarmReason | Already
@@ -26,9 +31,9 @@ Guard = Callable[[Trade, Portfolio, Trades], bool]
 GUARDS: tuple[tuple[Verdict, Guard], ...] = (
     (Already.BOOKED, lambda trade, _portfolio, trades: trades.look_up(trade) is Seen.SAME),
     (AlarmReason.TRADE_CONFLICT, lambda trade, _portfolio, trades: _conflicts(trade, trades)),
+    (Already.OUT, lambda trade, _portfolio, trades: isinstance(trade, Bust) and trades.was_refused(trade)),
     (AlarmReason.NOT_OPENED, lambda _trade, portfolio, _trades: not portfolio.opened),
     (AlarmReason.FOREIGN_QUOTE, lambda trade, portfolio, _trades: _quote_of(trade) != portfolio.quote_currency),
-    (AlarmReason.FEE_CURRENCY, lambda trade, portfolio, _trades: trade.trade.fee_currency != portfolio.quote_currency),
     (AlarmReason.UNREPRESENTABLE, lambda trade, portfolio, _trades: not _is_representable(trade, portfolio)),
     (AlarmReason.OVERSOLD, lambda trade, portfolio, _trades: _takes_more_than_held(trade, portfolio)),
 )
@@ -65,8 +70,9 @@ def _quote_of(trade: Trade) -> str:
 
 
 def _takes_more_than_held(trade: Trade, portfolio: Portfolio) -> bool:
-    takes = (trade.side is Side.SELL) is not isinstance(trade, Bust)
-    return takes and trade.trade.quantity > portfolio.holding(trade.symbol).quantity
+    if isinstance(trade, Bust):
+        return trade.side is Side.BUY and trade.trade.quantity > portfolio.left_of(trade)
+    return trade.side is Side.SELL and trade.trade.quantity > portfolio.holding(trade.symbol).quantity
 
 
 def _is_representable(trade: Trade, portfolio: Portfolio) -> bool:
@@ -76,13 +82,17 @@ def _is_representable(trade: Trade, portfolio: Portfolio) -> bool:
 def _largest_after(fill: Trade, portfolio: Portfolio) -> tuple[Decimal, ...]:
     """Return the trade's value, and bounds of what the books would hold after it."""
     value = notional(fill.trade.price, fill.trade.quantity)
-    fee = abs(fill.trade.fee)
+    charge, fee = charge_of(fill), abs(fill.trade.fee)
+    bears = ZERO if charge is None else portfolio.holding(charge.symbol).cost
+    beside = ZERO if charge is None else abs(portfolio.beside(charge.currency)) + fee
+    paid = fee if charge is None else abs(charge.value or ZERO)
     holding = portfolio.holding(fill.symbol)
     return (
         value,
-        abs(portfolio.cash) + value + fee,
+        abs(portfolio.cash) + value + paid,
         holding.quantity + fill.trade.quantity,
-        holding.cost + value,
-        abs(portfolio.realized) + value + holding.cost,
-        abs(portfolio.fees) + fee,
+        holding.cost + value + paid,
+        abs(portfolio.realized) + value + holding.cost + paid + bears,
+        abs(portfolio.fees) + paid,
+        beside,
     )

@@ -16,6 +16,11 @@ debit, one below zero a credit. The accounts, each kept per currency:
 ``expense:charges``        fees that the venue charges apart from any trade; a rebate of such is a credit
 ``expense:dust``           remainders that the venue took or converted; what came in for them is a credit
 ``equity:transfers``       deposits, withdrawals and transfers: money that is neither won nor lost
+``equity:trading``         the treasury's counterpart: what has been set aside from trading is a debit
+``equity:treasury``        what has been set aside and is never traded with again, a credit; it lies in the same
+                           ``asset`` account as all other money
+``suspense:fees``          fees in a currency of which no rate was known: nobody can say yet what they cost
+``suspense:drift``         what the venue holds more (a credit) or less (a debit) than any evidence explains
 =========================  =====================================================================================
 
 Buying 0.5 BTC at 100 USDT with a fee of 0.1 USDT::
@@ -30,6 +35,16 @@ Selling half of it at 120 USDT, free of fees, realizes 30 - 25 = 5 USDT::
     asset:BTC          BTC    -0.25       asset:USDT         USDT  +30
     trading:BTC-USDT   BTC    +0.25       trading:BTC-USDT   USDT  -25
                                           income:realized    USDT   -5
+
+A fee in another currency of which the fill bears a rate is a sale of it, and the proceeds are paid: so what fees were
+worth is in quote currency whatever they were charged in. A fee of 0.001 BTC at a rate of 110, of BTC that cost 100::
+
+    asset:BTC          BTC    -0.001      trading:BTC-USDT   USDT   -0.1
+    trading:BTC-USDT   BTC    +0.001      income:realized    USDT   -0.01
+                                          expense:fees       USDT   +0.11
+
+Of a currency that is no position the cost is zero, and the clearing account of it against the quote currency has lines
+in the former alone. A fee without a rate goes to suspense in its own currency.
 
 The fee has lines of its own, so that the price paid and the fee paid can each be read off the journal. A line of
 zero is left out. A bust has the lines of its fill with every sign changed, but for what is realized without it: that
@@ -46,6 +61,7 @@ from tollgate_contracts.money import ZERO, is_multiple
 from tollgate_contracts.reconciliation import Account, Movement, MovementType
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
+from tollgate_domain.portfolio import Booking
 
 # What a plain string on the wire and a database column of the books can hold: 20 digits before the point, 18 after.
 _AMOUNT_LIMIT = Decimal(10) ** 20
@@ -56,6 +72,10 @@ REALIZED = "income:realized"
 REBATES = "income:rebates"
 FUNDING = "income:funding"
 FEES = "expense:fees"
+TREASURY_SOURCE = "equity:trading"
+TREASURY = "equity:treasury"
+SUSPENSE_FEES = "suspense:fees"
+SUSPENSE_DRIFT = "suspense:drift"
 CHARGES = "expense:charges"
 DUST = "expense:dust"
 TRANSFERS = "equity:transfers"
@@ -68,6 +88,7 @@ _MOVED_TO = {
     MovementType.DUST: DUST,
     MovementType.FEE: CHARGES,
     MovementType.REBATE: CHARGES,
+    MovementType.UNEXPLAINED: SUSPENSE_DRIFT,
 }
 
 
@@ -106,6 +127,10 @@ class EntryKind(StrEnum):
     """One trade of ours that the venue has taken back."""
     MOVEMENT = "movement"
     """Money that came or went without an order."""
+    SPLIT = "split"
+    """What of a result goes to the treasury."""
+    CORRECTION = "correction"
+    """Another entry's lines taken back, upon an operator's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,9 @@ class JournalEntry:
 
     number: int
     kind: EntryKind
+    desk: str
+    venue: str
+    """Of which venue's accounts the lines are: that of the opening."""
     tape_sequence: int
     message_id: str
     ts_us: int
@@ -128,6 +156,11 @@ class JournalEntry:
     protects: str | None = None
     """Of a trade of a protective stop, the order whose position it ends."""
     movement_id: str | None = None
+    fee_rate: Decimal | None = None
+    """Quote currency per unit of the fee's currency; null where the fee needs none or none was known."""
+    fee_rate_source: str | None = None
+    reverses: int | None = None
+    """The number of the entry whose lines a correction takes back."""
 
 
 class AlarmReason(StrEnum):
@@ -146,9 +179,11 @@ class AlarmReason(StrEnum):
     FOREIGN_QUOTE = "foreign_quote"
     """A fill's symbol, or a bust's, is not quoted in the books' currency; it is not booked."""
     FEE_CURRENCY = "fee_currency"
-    """A fill's fee, or a bust's, is not in the books' currency; it is not booked."""
+    """Of the currency of a fill's fee, or a bust's, no rate is known; the fill is booked, and its fee in suspense."""
     OVERSOLD = "oversold"
     """A fill sells, or a bust takes back, more than the books hold; it is not booked, and the drift will show."""
+    CORRECTION_REFUSED = "correction_refused"
+    """A correction is not of a movement that the books hold; nothing is booked."""
     UNREPRESENTABLE = "unrepresentable"
     """An amount has more digits than books and wire can hold; nothing was rounded and nothing booked."""
 
@@ -177,36 +212,61 @@ def opening_postings(account: Account) -> tuple[Posting, ...]:
     return tuple(lines)
 
 
-def trade_postings(message: Fill | Bust, realized: Decimal) -> tuple[Posting, ...]:
-    """Return the lines of one fill or bust; ``realized`` is what is realized more by it, before fees."""
+def trade_postings(message: Fill | Bust, booking: Booking) -> tuple[Posting, ...]:
+    """Return the lines of one fill or bust that the portfolio has booked so."""
     symbol, trade = message.symbol, message.trade
     base, quote = symbol.split("-")
     brings = (message.side is Side.BUY) is not isinstance(message, Bust)
     quantity, value = trade.quantity, notional(trade.price, trade.quantity)
     quantity, value = (quantity, value) if brings else (-quantity, -value)
-    fee = -trade.fee if isinstance(message, Bust) else trade.fee
     lines = (
         Posting(asset(base), base, quantity),
         Posting(trading(symbol), base, -quantity),
         Posting(asset(quote), quote, -value),
-        Posting(trading(symbol), quote, value + realized),
-        Posting(REALIZED, quote, -realized),
-        # By the fee as it was charged, so that a bust takes it back from where it was booked.
-        Posting(FEES if trade.fee > ZERO else REBATES, quote, fee),
-        Posting(asset(quote), quote, -fee),
+        Posting(trading(symbol), quote, value + booking.realized),
+        Posting(REALIZED, quote, -booking.realized),
+        *_fee_postings(message, booking),
     )
     return tuple(line for line in lines if line.amount)
 
 
+def _fee_postings(message: Fill | Bust, booking: Booking) -> tuple[Posting, ...]:
+    quote, currency = message.symbol.split("-")[1], message.trade.fee_currency
+    fee = -message.trade.fee if isinstance(message, Bust) else message.trade.fee
+    # By the fee as it was charged, so that a bust takes it back from where it was booked.
+    paid = Posting(FEES if message.trade.fee > ZERO else REBATES, quote, booking.fee)
+    if currency == quote:
+        return (paid, Posting(asset(quote), quote, -fee))
+    if message.fee_rate is None:
+        return (Posting(asset(currency), currency, -fee), Posting(SUSPENSE_FEES, currency, fee))
+    clearing = trading(f"{currency}-{quote}")
+    return (
+        Posting(asset(currency), currency, -fee),
+        Posting(clearing, currency, fee),
+        Posting(clearing, quote, -booking.fee_cost),
+        Posting(REALIZED, quote, -booking.fee_realized),
+        paid,
+    )
+
+
+def split_postings(currency: str, share: Decimal) -> tuple[Posting, ...]:
+    """Return the lines that set ``share``, above zero, aside for the treasury."""
+    return (Posting(TREASURY_SOURCE, currency, share), Posting(TREASURY, currency, -share))
+
+
 def movement_postings(movement: Movement) -> tuple[Posting, ...]:
     """Return the lines of one movement; none where nothing moved."""
-    currency, amount = movement.currency, movement.amount
-    if not amount:
-        return ()
-    return (
-        Posting(asset(currency), currency, amount),
-        Posting(_MOVED_TO[movement.movement], currency, -amount),
-    )
+    return moved_postings(movement.movement, movement.currency, movement.amount) if movement.amount else ()
+
+
+def moved_to(movement: MovementType) -> str:
+    """Return the code of the account that says what such a movement is."""
+    return _MOVED_TO[movement]
+
+
+def moved_postings(movement: MovementType, currency: str, amount: Decimal) -> tuple[Posting, ...]:
+    """Return the lines of so much, not zero, that has moved as what ``movement`` names."""
+    return (Posting(asset(currency), currency, amount), Posting(_MOVED_TO[movement], currency, -amount))
 
 
 def is_transfer(movement: Movement) -> bool:

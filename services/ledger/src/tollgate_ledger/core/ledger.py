@@ -11,58 +11,45 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ValidationError
-
 from tollgate_contracts.codec import decode, encode
-from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.config import Config
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill, Order
-from tollgate_contracts.ledger import Books, Cash, Drift
+from tollgate_contracts.ledger import Books, Correction, Drift
 from tollgate_contracts.marketdata import Clock, Quote
 from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reconciliation import Account, Movement
+from tollgate_domain.fees import lacks_rate
 from tollgate_domain.portfolio import Portfolio
+from tollgate_ledger.core.bookkeeping import Bookkeeper, held_line, taken_for
 from tollgate_ledger.core.drift import DriftWatch
 from tollgate_ledger.core.guards import Already, judge, judge_movement
 from tollgate_ledger.core.journal import (
     Alarm,
     AlarmReason,
     EntryKind,
-    JournalEntry,
-    Posting,
-    asset,
     fits,
     held,
     is_transfer,
     movement_postings,
     opening_postings,
+    split_postings,
     trade_postings,
 )
-from tollgate_ledger.core.parameters import Parameters
+from tollgate_ledger.core.parameters import Parameters, parameters_of
+from tollgate_ledger.core.reply import Reply
+from tollgate_ledger.core.statement import books_fields, books_status
+from tollgate_ledger.core.trade_log import Before, BooksView, TradeLog
 from tollgate_ledger.core.trades import Trades
-from tollgate_ledger.core.valuation import Valuation
+from tollgate_ledger.core.valuation import Moment, Valuation
 
-_SNAPSHOT_FORMAT = 2
+_SNAPSHOT_FORMAT = 3
 # Of so many protective stops it is remembered what they protect; a desk has as many at once as it has positions.
 _STOPS_MAX = 512
 
 Moving = Account | Fill | Bust | Movement
 """What moves money, and must wait for the configuration in its order."""
-
-
-class _Reply:
-    """What one step answers, as it comes together."""
-
-    def __init__(self, sequence: int, cause: Message) -> None:
-        self.outputs: list[Message] = []
-        self.effects: list[JournalEntry | Alarm] = []
-        self.booked = False
-        self._sequence = sequence
-        self._cause = cause
-
-    def say(self, kind: type[Books] | type[Drift], **fields: Any) -> None:
-        self.outputs.append(kind.caused_by(self._cause, self._sequence, len(self.outputs), **fields))
 
 
 class LedgerCore:
@@ -73,8 +60,6 @@ class LedgerCore:
         """The last sequence that was stepped; what is not after it is ignored."""
         self.config_hash = ""
         """Hash of the configuration in force; empty before the first."""
-        self.entries = 0
-        """Entries booked so far; the last entry's number."""
         self.alarms: Counter[str] = Counter()
         """Alarms raised so far, by reason."""
         self._parameters: Parameters | None = None
@@ -82,12 +67,16 @@ class LedgerCore:
         self._valuation = Valuation()
         self._drift = DriftWatch()
         self._trades = Trades()
-        self._balances: dict[tuple[str, str], Decimal] = {}
+        self._trade_log = TradeLog()
+        self._books = Bookkeeper()
         self._waiting: list[tuple[int, Moving]] = []
         self._protects: dict[str, str] = {}
         """By client order id of a protective stop, the order whose fills it protects."""
-        self._said: tuple[Decimal, int] | None = None
-        self._handlers: dict[type[Message], Callable[[int, Any, _Reply], None]] = {
+        self._now_us = 0
+        """Tape time, which is the clock's."""
+        self._said: tuple[Decimal, tuple[str, ...], int] | None = None
+        """Equity, stale marks and time of the last books."""
+        self._handlers: dict[type[Message], Callable[[int, Any, Reply], None]] = {
             Config: self._on_config,
             Account: self._on_account,
             Order: self._on_order,
@@ -96,6 +85,7 @@ class LedgerCore:
             Movement: self._on_movement,
             Quote: self._on_quote,
             Clock: self._on_clock,
+            Correction: self._on_correction,
         }
 
     def step(self, sequence: int, message: Message) -> Step:
@@ -103,36 +93,40 @@ class LedgerCore:
         if sequence <= self.sequence:
             return NOTHING
         self.sequence = sequence
+        reply = Reply(sequence, message)
+        reply.effects += self._trade_log.follow(sequence, message, self._view())
         handler = self._handlers.get(type(message))
-        if handler is None:
-            return NOTHING
-        reply = _Reply(sequence, message)
-        handler(sequence, message, reply)
+        if handler is not None:
+            handler(sequence, message, reply)
         if reply.booked:
             self._say_books(sequence, message, reply)
         return Step(tuple(reply.outputs), tuple(reply.effects)) if reply.outputs or reply.effects else NOTHING
+
+    @property
+    def entries(self) -> int:
+        """Entries booked so far; the last entry's number."""
+        return self._books.entries
 
     @property
     def opened(self) -> bool:
         """Whether an account message has opened the books."""
         return self._portfolio.opened
 
+    def is_corrected(self, entry: int) -> bool:
+        """Say whether an entry was taken back of late."""
+        return self._books.is_corrected(entry)
+
     @property
     def balances(self) -> dict[tuple[str, str], Decimal]:
         """The trial balance: by account code and currency, the sum of all postings; zeros left out."""
-        return {key: amount for key, amount in sorted(self._balances.items()) if amount}
+        return self._books.balances.all()
 
-    def _on_config(self, sequence: int, config: Config, reply: _Reply) -> None:
+    def _on_config(self, sequence: int, config: Config, reply: Reply) -> None:
         if config.writer != "ledger":
             return
-        try:
-            parameters = Parameters.model_validate_json(config.text)
-        except ValidationError as error:
-            self._raise_alarm(AlarmReason.CONFIG_INVALID, sequence, config, str(error)[:500], reply)
-            return
-        if config_hash(config.text) != config.hash:
-            detail = f"the text's hash is {config_hash(config.text)}, the message says {config.hash}"
-            self._raise_alarm(AlarmReason.CONFIG_INVALID, sequence, config, detail, reply)
+        parameters = parameters_of(config)
+        if isinstance(parameters, str):
+            self._raise_alarm(AlarmReason.CONFIG_INVALID, sequence, config, parameters, reply)
             return
         first = self._parameters is None
         if not first and parameters.quote_currency != self._portfolio.quote_currency:
@@ -144,19 +138,19 @@ class LedgerCore:
             self._portfolio = Portfolio(parameters.quote_currency)
             self._take_up_waiting(reply)
 
-    def _take_up_waiting(self, reply: _Reply) -> None:
+    def _take_up_waiting(self, reply: Reply) -> None:
         waiting, self._waiting = self._waiting, []
         for sequence, message in waiting:
             self._handlers[type(message)](sequence, message, reply)
 
-    def _on_account(self, sequence: int, account: Account, reply: _Reply) -> None:
+    def _on_account(self, sequence: int, account: Account, reply: Reply) -> None:
         if self._parameters is None:
             if not any(isinstance(message, Account) for _, message in self._waiting):
                 self._waiting.append((sequence, account))
         elif not self._portfolio.opened:
             self._open(sequence, account, self._parameters, reply)
         else:
-            for difference in self._drift.compare(self._assets(), account, self._parameters):
+            for difference in self._drift.compare(self._books.balances.assets(), account, self._parameters):
                 reply.say(
                     Drift,
                     currency=difference.currency,
@@ -165,62 +159,77 @@ class LedgerCore:
                     difference=ZERO if difference.ended else difference.venue - difference.books,
                 )
 
-    def _open(self, sequence: int, account: Account, parameters: Parameters, reply: _Reply) -> None:
+    def _open(self, sequence: int, account: Account, parameters: Parameters, reply: Reply) -> None:
         unfit = [currency for currency, amount in sorted(held(account).items()) if not fits(amount)]
         if unfit:
             detail = f"balances of {', '.join(unfit)}; the books stay closed until an account message fits"
             self._raise_alarm(AlarmReason.UNREPRESENTABLE, sequence, account, detail, reply)
             return
         self._portfolio.open(account, parameters.symbols)
+        self._books.venue = account.venue
         self._valuation.opened(self._portfolio)
+        self._trade_log.opened(sequence, self._view())
         postings = opening_postings(account)
         if postings:
-            self._book(EntryKind.OPENING, sequence, account, postings, reply)
+            self._books.book(EntryKind.OPENING, sequence, account, postings, reply)
         reply.booked = True
 
-    def _on_order(self, _sequence: int, order: Order, _reply: _Reply) -> None:
+    def _on_order(self, _sequence: int, order: Order, _reply: Reply) -> None:
         if order.protects is not None:
             self._protects[order.client_order_id] = order.protects
             if len(self._protects) > _STOPS_MAX:
                 del self._protects[next(iter(self._protects))]
 
-    def _on_trade(self, sequence: int, message: Fill | Bust, reply: _Reply) -> None:
+    def _on_trade(self, sequence: int, message: Fill | Bust, reply: Reply) -> None:
         if self._parameters is None:
             self._waiting.append((sequence, message))
             return
         trade = message.trade
         verdict = judge(message, self._portfolio, self._trades)
-        if verdict is Already.BOOKED:
+        if isinstance(verdict, Already):
             return
         if verdict is not None:
+            if verdict is AlarmReason.OVERSOLD and isinstance(message, Fill):
+                self._trades.refuse(message)
             detail = f"{message.symbol} trade {trade.trade_id}: {message.side} {trade.model_dump_json()}"
             self._raise_alarm(verdict, sequence, message, detail, reply)
             return
-        is_bust = isinstance(message, Bust)
-        realized = self._portfolio.undo(message) if isinstance(message, Bust) else self._portfolio.apply(message)
+        is_bust, before = isinstance(message, Bust), Before(self._valuation.equity, self._portfolio.fees)
+        booking = self._portfolio.undo(message) if isinstance(message, Bust) else self._portfolio.apply(message)
+        self._books.balances.charge(message)
         self._trades.remember(message)
         self._drift.traded(message)
         self._valuation.update(self._portfolio)
-        self._book(
+        self._books.book(
             EntryKind.BUST if is_bust else EntryKind.FILL,
             sequence,
             message,
-            trade_postings(message, realized),
+            trade_postings(message, booking),
             reply,
             symbol=message.symbol,
             trade_id=trade.trade_id,
             client_order_id=message.client_order_id,
             config_hash=message.config_hash,
             protects=self._protects.get(message.client_order_id),
+            fee_rate=message.fee_rate,
+            fee_rate_source=message.fee_rate_source or None,
         )
+        if lacks_rate(message):
+            detail = f"{message.symbol} trade {trade.trade_id}: {plain(trade.fee)} {trade.fee_currency} is in suspense"
+            self._raise_alarm(AlarmReason.FEE_CURRENCY, sequence, message, detail, reply)
+        treasury = self._trade_log.treasury
+        costs = self._parameters.costs
+        reply.effects += self._trade_log.booked(sequence, message, before, self._view(), self._books.venue, costs)
+        ids = {"symbol": message.symbol, "client_order_id": message.client_order_id}
+        self._split(sequence, message, self._trade_log.treasury - treasury, reply, **ids)
         reply.booked = True
 
-    def _on_movement(self, sequence: int, movement: Movement, reply: _Reply) -> None:
+    def _on_movement(self, sequence: int, movement: Movement, reply: Reply) -> None:
         if self._parameters is None:
             self._waiting.append((sequence, movement))
             return
         verdict = judge_movement(movement, self._portfolio, self._trades)
-        if verdict is Already.BOOKED:
+        if isinstance(verdict, Already):
             return
         if verdict is not None:
             detail = f"{movement.movement} {movement.movement_id}: {plain(movement.amount)} {movement.currency}"
@@ -235,107 +244,76 @@ class LedgerCore:
         postings = movement_postings(movement)
         if postings:
             ids = {"symbol": movement.symbol, "movement_id": movement.movement_id}
-            self._book(EntryKind.MOVEMENT, sequence, movement, postings, reply, **ids)
+            self._books.book(EntryKind.MOVEMENT, sequence, movement, postings, reply, **ids)
+        if movement.currency == self._portfolio.quote_currency:
+            treasury = self._trade_log.treasury
+            self._trade_log.moved(sequence, movement, self._view())
+            self._split(sequence, movement, self._trade_log.treasury - treasury, reply)
         reply.booked = True
 
-    def _book(
-        self,
-        kind: EntryKind,
-        sequence: int,
-        message: Message,
-        postings: tuple[Posting, ...],
-        reply: _Reply,
-        **ids: str | None,
-    ) -> None:
-        self.entries += 1
-        for posting in postings:
-            key = (posting.account, posting.currency)
-            self._balances[key] = self._balances.get(key, ZERO) + posting.amount
-        reply.effects.append(
-            JournalEntry(
-                number=self.entries,
-                kind=kind,
-                tape_sequence=sequence,
-                message_id=message.id,
-                ts_us=message.ts_us,
-                run_id=message.run_id,
-                cycle_id=message.cycle_id,
-                postings=postings,
-                **ids,
-            )
-        )
+    def _split(self, sequence: int, message: Message, share: Decimal, reply: Reply, **ids: Any) -> None:
+        if share:
+            postings = split_postings(self._portfolio.quote_currency, share)
+            self._books.book(EntryKind.SPLIT, sequence, message, postings, reply, **ids)
 
-    def _on_quote(self, _sequence: int, quote: Quote, _reply: _Reply) -> None:
+    def _view(self) -> BooksView:
+        return BooksView(self._portfolio, self._valuation)
+
+    def _on_correction(self, sequence: int, correction: Correction, reply: Reply) -> None:
+        if self._books.is_corrected(correction.entry):
+            return
+        why_not = self._books.refuse_correction(correction)
+        if why_not is not None:
+            self._raise_alarm(AlarmReason.CORRECTION_REFUSED, sequence, correction, why_not, reply)
+            return
+        self._books.correct(sequence, correction, reply)
+        held = held_line(correction)
+        if held.currency == self._portfolio.quote_currency:
+            self._trade_log.renamed(taken_for(correction), correction.booked_as, held.amount)
+        reply.booked = True
+
+    def _on_quote(self, _sequence: int, quote: Quote, _reply: Reply) -> None:
         self._valuation.mark(quote)
         if self._portfolio.opened:
             self._valuation.update(self._portfolio)
 
-    def _on_clock(self, sequence: int, clock: Clock, reply: _Reply) -> None:
+    def _on_clock(self, sequence: int, clock: Clock, reply: Reply) -> None:
+        self._now_us = max(self._now_us, clock.ts_us)
         if self._parameters is None or self._said is None:
             return
-        equity, said_us = self._said
+        equity, stale, said_us = self._said
         is_due = clock.ts_us >= said_us + self._parameters.books_interval_ms * 1_000
-        if is_due and equity != self._valuation.equity:
+        is_news = equity != self._valuation.equity or stale != self._valuation.stale(self._portfolio, self._moment())
+        if is_due and is_news:
             self._say_books(sequence, clock, reply)
 
-    def _say_books(self, sequence: int, cause: Message, reply: _Reply) -> None:
+    def _moment(self) -> Moment:
+        stale_ms = 0 if self._parameters is None else self._parameters.mark_stale_ms
+        return Moment(self._now_us, stale_ms * 1_000)
+
+    def _say_books(self, sequence: int, cause: Message, reply: Reply) -> None:
+        if self._parameters is None:
+            return
         valuation, portfolio = self._valuation, self._portfolio
         each = valuation.unrealized(portfolio)
-        unrealized = sum(each, ZERO)
-        self._said = (valuation.equity, cause.ts_us)
-        amounts = (valuation.equity, valuation.peak, valuation.drawdown, unrealized)
+        self._said = (valuation.equity, valuation.stale(portfolio, self._moment()), cause.ts_us)
+        amounts = (valuation.equity, valuation.peak, valuation.drawdown, sum(each, ZERO))
         if not all(map(fits, (*amounts, *each))):
             self._raise_alarm(AlarmReason.UNREPRESENTABLE, sequence, cause, f"equity {valuation.equity}", reply)
             return
-        reply.say(
-            Books,
-            as_of=sequence,
-            cash=self._cash(),
-            positions=valuation.positions(portfolio),
-            equity=valuation.equity,
-            realized=portfolio.realized,
-            unrealized=unrealized,
-            fees=portfolio.fees,
-            peak_equity=valuation.peak,
-            drawdown=valuation.drawdown,
-            config_hash=self.config_hash,
-        )
+        fields = books_fields(portfolio, valuation, self._books.balances, self._moment())
+        costs, config = self._parameters.costs.fingerprint, self.config_hash
+        reply.say(Books, as_of=sequence, **fields, cost_model=costs, config_hash=config)
+        reply.effects.append(self._trade_log.point(sequence, cause.ts_us, self._view()))
 
-    def _assets(self) -> dict[str, Decimal]:
-        """What the books hold by currency."""
-        return {
-            currency: amount for (account, currency), amount in self._balances.items() if account == asset(currency)
-        }
-
-    def _cash(self) -> tuple[Cash, ...]:
-        """What is held in the quote currency, and in currencies that are no position, sorted."""
-        quote = self._portfolio.quote_currency
-        amounts = {quote: ZERO, **self._assets()}
-        for symbol, holding in self._portfolio.holdings().items():
-            base = symbol.split("-")[0]
-            amounts[base] = amounts.get(base, ZERO) - holding.quantity
-        return tuple(
-            Cash(currency=currency, amount=amounts[currency])
-            for currency in sorted(amounts)
-            if currency == quote or amounts[currency]
-        )
-
-    def _raise_alarm(self, reason: AlarmReason, sequence: int, message: Message, detail: str, reply: _Reply) -> None:
+    def _raise_alarm(self, reason: AlarmReason, sequence: int, message: Message, detail: str, reply: Reply) -> None:
         self.alarms[reason.value] += 1
         reply.effects.append(Alarm(reason, sequence, message.id, detail))
 
     def status(self) -> dict[str, Any]:
         """Return what an operator asks of the books, decimals as plain strings."""
-        valuation, portfolio = self._valuation, self._portfolio
         return {
-            "opened": portfolio.opened,
-            "cash": {line.currency: plain(line.amount) for line in self._cash()} if portfolio.opened else {},
-            "positions": [position.model_dump(mode="json") for position in valuation.positions(portfolio)],
-            "equity": plain(valuation.equity),
-            "peak_equity": plain(valuation.peak),
-            "drawdown": plain(valuation.drawdown),
-            "realized": plain(portfolio.realized),
-            "fees": plain(portfolio.fees),
+            **books_status(self._portfolio, self._valuation, self._books.balances, self._moment()),
             "entries": self.entries,
             "drifting": list(self._drift.drifting),
             "alarms": {reason: self.alarms[reason] for reason in sorted(self.alarms)},
@@ -357,11 +335,12 @@ class LedgerCore:
             "valuation": self._valuation.snapshot(),
             "drift": self._drift.snapshot(),
             "trades": self._trades.snapshot(),
-            "balances": [[account, currency, plain(amount)] for (account, currency), amount in self.balances.items()],
+            "trade_log": self._trade_log.snapshot(),
             "protects": [list(pair) for pair in self._protects.items()],
             "waiting": [[sequence, encode(message).decode()] for sequence, message in self._waiting],
-            "said": [plain(self._said[0]), self._said[1]] if self._said else None,
-            "entries": self.entries,
+            "now_us": self._now_us,
+            "said": [plain(self._said[0]), list(self._said[1]), self._said[2]] if self._said else None,
+            **self._books.snapshot(),
             "alarms": dict(self.alarms),
         }
 
@@ -379,11 +358,13 @@ class LedgerCore:
         self._valuation.restore(state["valuation"])
         self._drift.restore(state["drift"])
         self._trades.restore(state["trades"])
-        self._balances = {(account, currency): Decimal(amount) for account, currency, amount in state["balances"]}
+        self._trade_log.restore(state["trade_log"])
         self._waiting = [(sequence, _waiting_message(text)) for sequence, text in state["waiting"]]
         self._protects = dict(state["protects"])
-        self._said = (Decimal(state["said"][0]), state["said"][1]) if state["said"] else None
-        self.entries = state["entries"]
+        self._now_us = state["now_us"]
+        said = state["said"]
+        self._said = (Decimal(said[0]), tuple(said[1]), said[2]) if said else None
+        self._books.restore(state)
         self.alarms = Counter(state["alarms"])
 
 

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from tollgate_contracts.config import canonical_json
+from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.envelope import Currency, Symbol, Value
 from tollgate_contracts.money import ZERO, NonNegative
+from tollgate_domain.costs import CostModel
 
 
 class Parameters(Value):
@@ -18,6 +19,10 @@ class Parameters(Value):
     """By currency, the largest difference from the venue that is not a drift; zero where none is named."""
     books_interval_ms: Annotated[int, Field(ge=0, le=3_600_000)] = 1_000
     """Shortest tape time between two books that no fill asked for."""
+    mark_stale_ms: Annotated[int, Field(ge=1, le=86_400_000)] = 10_000
+    """From what age on, in tape time, a mark is called stale in the books."""
+    costs: CostModel = Field(default_factory=CostModel)
+    """What trading is expected to cost."""
 
     @model_validator(mode="after")
     def _symbols_are_distinct_and_of_the_quote_currency(self) -> "Parameters":
@@ -35,3 +40,14 @@ class Parameters(Value):
     def dust_of(self, currency: str) -> NonNegative:
         """Return the largest difference in ``currency`` that counts as none."""
         return self.dust.get(currency, ZERO)
+
+
+def parameters_of(config: Config) -> Parameters | str:
+    """Return what a config message says, or in words why it cannot be used."""
+    try:
+        parameters = Parameters.model_validate_json(config.text)
+    except ValidationError as error:
+        return str(error)[:500]
+    if config_hash(config.text) != config.hash:
+        return f"the text's hash is {config_hash(config.text)}, the message says {config.hash}"
+    return parameters

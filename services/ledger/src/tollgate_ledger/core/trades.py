@@ -48,9 +48,21 @@ class Trades:
         key, content = _trade_digests("", bust)
         return self._content_of.get(key, content) != content
 
+    def refuse(self, fill: Fill) -> None:
+        """Note that a fill is not booked though it has come; one that is booked later is no longer refused."""
+        self._keep(*_trade_digests("refused/", fill))
+
+    def was_refused(self, bust: Bust) -> bool:
+        """Say whether the trade that is taken back is known to have come and not to have been booked."""
+        return _trade_digests("refused/", bust)[0] in self._content_of
+
     def remember(self, message: Booked) -> None:
         """Note that ``message`` is booked, and forget the oldest beyond the bound."""
-        key, content = _digests(message)
+        if isinstance(message, Fill):
+            self._content_of.pop(_trade_digests("refused/", message)[0], None)
+        self._keep(*_digests(message))
+
+    def _keep(self, key: str, content: str) -> None:
         self._content_of[key] = content
         if len(self._content_of) > REMEMBERED_MAX:
             del self._content_of[next(iter(self._content_of))]
@@ -78,7 +90,8 @@ def _digests(message: Booked) -> tuple[str, str]:
 
 
 def _trade_digests(kind: str, message: Fill | Bust) -> tuple[str, str]:
-    content = f"{message.client_order_id}/{message.side}/{message.trade.model_dump_json()}"
+    rate = "" if message.fee_rate is None else plain(message.fee_rate)
+    content = f"{message.client_order_id}/{message.side}/{message.trade.model_dump_json()}/{rate}"
     return _digest(f"{kind}{message.symbol}/{message.trade.trade_id}"), _digest(f"{message.symbol}/{content}")
 
 

@@ -1,11 +1,13 @@
 """What the books are worth: marks, equity, and the fall from the peak.
 
 The mark is the mid of the last quote, rounded half-even to the 18 places that wire and books hold; so is each
-position's value. What has no mark yet is worth its cost. At every moment and exactly::
+position's value. What has no mark yet is worth its cost. A mark that grows old stays in force, and the books say so.
+At every moment and exactly::
 
     equity == cash + cost of positions + unrealized
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -19,11 +21,32 @@ _PLACES = 18
 _TWO = Decimal(2)
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A mid, the venue's time of its quote, and the time of the message that brought it."""
+
+    price: Decimal
+    venue_us: int
+    told_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A moment of the tape, and from what age on a mark is stale at it."""
+
+    now_us: int
+    stale_after_us: int
+
+    def is_stale(self, mark: Mark | None) -> bool:
+        """Say whether a mark is too old, or is none; by the tape's time, because the venue's clock may be another."""
+        return mark is None or self.now_us - mark.told_us > self.stale_after_us
+
+
 class Valuation:
     """Marks by symbol, and the peak of equity since the opening."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, Decimal] = {}
+        self._marks: dict[str, Mark] = {}
         self.equity = ZERO
         self.peak = ZERO
 
@@ -35,7 +58,8 @@ class Valuation:
     def mark(self, quote: Quote) -> None:
         """Take the mid of each symbol in ``quote``."""
         for line in quote.quotes:
-            self._marks[line.symbol] = divide(line.bid + line.ask, _TWO, _PLACES)
+            mid = divide(line.bid + line.ask, _TWO, _PLACES)
+            self._marks[line.symbol] = Mark(mid, line.venue_ts_us, quote.ts_us)
 
     def opened(self, portfolio: Portfolio) -> None:
         """Begin with the equity that the books were opened with."""
@@ -57,20 +81,27 @@ class Valuation:
             for symbol, holding in portfolio.holdings().items()
         )
 
-    def positions(self, portfolio: Portfolio) -> tuple[Position, ...]:
+    def positions(self, portfolio: Portfolio, moment: Moment) -> tuple[Position, ...]:
         """Return what is held, with its mark and unrealized result, sorted by symbol."""
-        return tuple(
-            Position(
-                symbol=symbol,
-                quantity=holding.quantity,
-                cost=holding.cost,
-                mark=self._marks.get(symbol),
-                unrealized=unrealized,
+        held = []
+        for (symbol, holding), unrealized in zip(portfolio.holdings().items(), self.unrealized(portfolio), strict=True):
+            mark = self._marks.get(symbol)
+            held.append(
+                Position(
+                    symbol=symbol,
+                    quantity=holding.quantity,
+                    cost=holding.cost,
+                    mark=None if mark is None else mark.price,
+                    mark_us=None if mark is None else mark.venue_us,
+                    stale=moment.is_stale(mark),
+                    unrealized=unrealized,
+                )
             )
-            for (symbol, holding), unrealized in zip(
-                portfolio.holdings().items(), self.unrealized(portfolio), strict=True
-            )
-        )
+        return tuple(held)
+
+    def stale(self, portfolio: Portfolio, moment: Moment) -> tuple[str, ...]:
+        """Return the symbols held whose marks are stale, sorted."""
+        return tuple(symbol for symbol in portfolio.holdings() if moment.is_stale(self._marks.get(symbol)))
 
     def _equity_of(self, portfolio: Portfolio) -> Decimal:
         values = (
@@ -80,14 +111,19 @@ class Valuation:
 
     def _value(self, symbol: str, quantity: Decimal, cost: Decimal) -> Decimal:
         mark = self._marks.get(symbol)
-        return cost if mark is None else round_to_places(notional(mark, quantity), _PLACES)
+        return cost if mark is None else round_to_places(notional(mark.price, quantity), _PLACES)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
-        marks = {symbol: plain(mark) for symbol, mark in sorted(self._marks.items())}
+        marks = {
+            symbol: [plain(mark.price), mark.venue_us, mark.told_us] for symbol, mark in sorted(self._marks.items())
+        }
         return {"marks": marks, "equity": plain(self.equity), "peak": plain(self.peak)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what ``snapshot`` returned."""
-        self._marks = {symbol: Decimal(mark) for symbol, mark in state["marks"].items()}
+        self._marks = {
+            symbol: Mark(Decimal(price), venue_us, told_us)
+            for symbol, (price, venue_us, told_us) in state["marks"].items()
+        }
         self.equity, self.peak = Decimal(state["equity"]), Decimal(state["peak"])
