@@ -163,6 +163,7 @@ async def test_each_method_needs_its_own_scope(desk: Desk, method: str, scope: s
     if expected == 401:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert all(text not in answer.text for _, text in MINTED.values())
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 async def test_every_outcome_is_on_the_tape_with_who_from_where_what_and_why(desk: Desk):

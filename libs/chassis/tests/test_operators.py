@@ -25,7 +25,7 @@ from tollgate_chassis.operators import (
 
 NOW_US = 1_700_000_000_000_000
 DAY_US = 86_400_000_000
-READ, KILL, RELEASE, LIMITS = TokenScope
+READ, KILL, RELEASE, LIMITS, BOOKS = TokenScope
 MINTED = {scope: mint(scope.value, (scope,), NOW_US, 30) for scope in TokenScope}
 ENTRIES = tuple(entry for entry, _ in MINTED.values())
 

@@ -1,5 +1,7 @@
 """Readers remember what they have applied, for longer than the broker does."""
 
+import json
+
 from tollgate_chassis.tape import duplicates
 from tollgate_chassis.tape.duplicates import Duplicates, Verdict
 from tollgate_contracts.marketdata import Clock
@@ -41,3 +43,17 @@ def test_memory_is_bounded_and_survives_a_snapshot(monkeypatch):
     again.restore(seen.snapshot())
     assert again.judge(clock("risk:operator:c"), b"x") is Verdict.DUPLICATE
     assert again.judge(clock("risk:operator:a"), b"x") is Verdict.NEW
+
+
+def test_what_is_forgotten_next_outlives_a_database_that_sorts_its_keys(monkeypatch):
+    """The ledger keeps its state in a jsonb column, which orders an object's keys by their length."""
+    monkeypatch.setattr(duplicates, "REMEMBERED_MAX", 2)
+    seen = Duplicates()
+    for name in ("long-and-old", "b"):
+        seen.judge(clock(f"risk:operator:{name}"), b"x")
+    again = Duplicates()
+    again.restore(json.loads(json.dumps(seen.snapshot(), sort_keys=True)))
+    for each in (seen, again):
+        each.judge(clock("risk:operator:c"), b"x")
+    assert again.snapshot() == seen.snapshot()
+    assert again.judge(clock("risk:operator:b"), b"x") is Verdict.DUPLICATE

@@ -20,7 +20,7 @@ import pytest
 from tollgate_console.deployment import find_deployment
 from tollgate_console.layout import Layout
 from tollgate_console.provision.broker import BrokerPlace, StreamSizes
-from tollgate_console.provision.database import DATABASE_SERVICES, DatabasePlace
+from tollgate_console.provision.database import DATABASE_LOGINS, DatabasePlace
 from tollgate_console.provision.keys import provision_secrets
 from tollgate_console.provision.permissions import read_table
 from tollgate_console.supervisor.broker_process import broker_spec
@@ -74,7 +74,7 @@ def _child(layout: Layout, spec: Any) -> Child:
 async def broker(layout: Layout, base_port: int) -> Any:
     """A broker with the real permissions and no streams yet."""
     users = read_table(find_deployment() / "nats" / "permissions.toml", "main")
-    provision_secrets(layout, tuple(user.name for user in users), DATABASE_SERVICES)
+    provision_secrets(layout, tuple(user.name for user in users), DATABASE_LOGINS)
     place = BrokerPlace(base_port, base_port + 1, layout.broker_store)
     child = _child(layout, broker_spec(layout, "main", place, SIZES, users))
     await child.start()
@@ -86,7 +86,7 @@ async def broker(layout: Layout, base_port: int) -> Any:
 @pytest.fixture
 async def database(layout: Layout, base_port: int) -> Any:
     """An empty database server."""
-    provision_secrets(layout, (), DATABASE_SERVICES)
+    provision_secrets(layout, (), DATABASE_LOGINS)
     place = DatabasePlace(base_port + 2)
     child = _child(layout, postgres_spec(layout, await asyncio.to_thread(prepare, layout), place))
     await child.start()

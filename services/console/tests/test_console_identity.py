@@ -17,8 +17,8 @@ from tollgate_console.supervisor import postgres_process
 from tollgate_console.supervisor.child import Child
 from tollgate_console.supervisor.events import Events
 from tollgate_console.supervisor.identity import RunAs, Way, may_enter, unprivileged
-from tollgate_console.supervisor.platform import _accepts
 from tollgate_console.supervisor.postgres_process import Installation, postgres_spec, prepare
+from tollgate_console.supervisor.readiness import accepts
 
 Until = Callable[..., Awaitable[None]]
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root must become somebody else")
@@ -32,7 +32,7 @@ async def start_and_stop(layout: Layout, installation: Installation, port: int, 
     child = Child(postgres_spec(layout, installation, place), Events(layout.log("supervisor")), lambda: None)
     await child.start()
     try:
-        await until(lambda: _accepts(place.dsn(SUPERUSER, read_password(layout, SUPERUSER), SUPERUSER)))
+        await until(lambda: accepts(place.dsn(SUPERUSER, read_password(layout, SUPERUSER), SUPERUSER)))
         assert child.running is not None
         return int(psutil.Process(child.running.pid).uids().effective)
     finally:

@@ -20,7 +20,8 @@ from tollgate_console.provision.broker import (
     stream_differences,
 )
 from tollgate_console.provision.database import (
-    DATABASE_SERVICES,
+    DATABASE_LOGINS,
+    READER,
     SUPERUSER,
     DatabasePlace,
     SchemaFile,
@@ -42,9 +43,9 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_secrets_are_made_once(layout: Layout) -> None:
     """A second provisioning changes no byte."""
-    provision_secrets(layout, ("risk", "execution"), DATABASE_SERVICES)
+    provision_secrets(layout, ("risk", "execution"), DATABASE_LOGINS)
     before = contents(layout.root / "secrets")
-    provision_secrets(layout, ("risk", "execution"), DATABASE_SERVICES)
+    provision_secrets(layout, ("risk", "execution"), DATABASE_LOGINS)
     assert contents(layout.root / "secrets") == before
     values = [value for name, value in before.items() if not name.endswith(("venue_api_key", "venue_api_secret"))]
     assert len(set(values)) == len(values)
@@ -167,7 +168,7 @@ def test_a_wrong_table_of_permissions_is_refused(tmp_path: Path, table: str, wor
 
 async def provision_all(database: Any, schema: tuple[SchemaFile, ...] = SCHEMA) -> DatabasePlace:
     layout, place = database.layout, database.place
-    passwords = {role_of(service): read_password(layout, service) for service in DATABASE_SERVICES}
+    passwords = {role_of(login): read_password(layout, login) for login in DATABASE_LOGINS}
     await provision_database(place, read_password(layout, SUPERUSER), passwords, schema)
     assert isinstance(place, DatabasePlace)
     return place
@@ -212,6 +213,32 @@ async def test_roles_and_schemas_are_made_once_and_kept_apart(database: Any) -> 
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await ledger.execute("SELECT * FROM execution.journal")
     await ledger.close()
+
+
+async def test_the_reader_sees_the_books_and_can_do_nothing_else(database: Any) -> None:
+    """Not even where it takes its transactions' read-only default away."""
+    await provision_all(database)
+    reader = await as_role(database, READER)
+    for table in ("archive", "entries", "postings", "balances", "trips", "trade_costs", "equity", "days", "checkpoint"):
+        await reader.fetch(f"SELECT * FROM ledger.{table}")  # noqa: S608 - our own names
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        await reader.execute("DELETE FROM ledger.entries")
+    await reader.execute("SET default_transaction_read_only = off")
+    forbidden = [
+        "SELECT * FROM execution.journal",
+        "DELETE FROM ledger.entries",
+        "INSERT INTO ledger.days SELECT * FROM ledger.days",
+        "UPDATE ledger.checkpoint SET desk = 'other'",
+        "TRUNCATE ledger.postings",
+        "CREATE TABLE ledger.door (x int)",
+        "CREATE TEMP TABLE door (x int)",
+        "SET ROLE tollgate_ledger",
+        "SET session_replication_role = replica",
+    ]
+    for statement in forbidden:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute(statement)
+    await reader.close()
 
 
 async def test_nobody_gets_in_without_a_password(database: Any) -> None:

@@ -155,7 +155,13 @@ def test_each_process_is_told_its_own_secrets_and_nobody_elses(platform: Any) ->
         "venue_api_secret",
         "postgres_dsn",
     }
-    assert {path.name for path in (secrets / "ledger").iterdir()} == {"nats_seed", "postgres_dsn"}
+    assert {path.name for path in (secrets / "ledger").iterdir()} == {
+        "nats_seed",
+        "operator_tokens.json",
+        "postgres_dsn",
+        "postgres_reader_dsn",
+        "seal_signing_key",
+    }
     assert {path.name for path in (secrets / "marketdata").iterdir()} == {"nats_seed"}
     for name, environment in told.items():
         assert environment["TOLLGATE_SECRETS_DIR"] == str((secrets / name).resolve())

@@ -175,7 +175,7 @@ def test_revoking_the_last_of_a_scope_says_what_is_missing_now(provisioned: Layo
 
 def test_a_full_list_lets_go_of_what_is_over_and_of_nothing_else(provisioned: Layout) -> None:
     """The oldest of those that are revoked or expired; when all are live, one must be revoked first."""
-    filler = [mint(f"t{n}", (TokenScope.READ,), now_us(), 9)[0] for n in range(TOKENS_MAX - 4)]
+    filler = [mint(f"t{n}", (TokenScope.READ,), now_us(), 9)[0] for n in range(TOKENS_MAX - len(TokenScope))]
     whole: tuple[TokenEntry, ...] = (*read_tokens(token_list_file(provisioned)).tokens, *filler)
     token_list_file(provisioned).write_text(TokenList(tokens=whole).model_dump_json())
     with pytest.raises(ConsoleError, match="tokens are live; revoke one"):

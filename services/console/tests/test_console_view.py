@@ -136,7 +136,9 @@ def fill(side: Side = Side.BUY) -> Fill:
         liquidity=Liquidity.TAKER,
         venue_ts_us=NOW_US,
     )
-    built: Fill = build(Fill, client_order_id=ORDER_ID, symbol="BTC-USDT", side=side, trade=trade, config_hash=HASH)
+    rate = {"fee_rate": None, "fee_rate_source": ""}
+    order = {"client_order_id": ORDER_ID, "symbol": "BTC-USDT", "side": side, "config_hash": HASH}
+    built: Fill = build(Fill, trade=trade, **order, **rate)
     return built
 
 
@@ -159,7 +161,13 @@ def feed(state: FeedState) -> Feed:
 
 def books() -> Books:
     position = Position(
-        symbol="BTC-USDT", quantity=Decimal("0.01"), cost=Decimal(600), mark=Decimal(60100), unrealized=Decimal(1)
+        symbol="BTC-USDT",
+        quantity=Decimal("0.01"),
+        cost=Decimal(600),
+        mark=Decimal(60100),
+        mark_us=NOW_US,
+        stale=False,
+        unrealized=Decimal(1),
     )
     built: Books = build(
         Books,
@@ -170,8 +178,13 @@ def books() -> Books:
         realized=Decimal(0),
         unrealized=Decimal(1),
         fees=Decimal("1.2"),
+        fees_by_currency=(Cash(currency="USDT", amount=Decimal("1.2")),),
+        funding=Decimal(0),
+        treasury=Decimal(0),
+        suspense=(),
         peak_equity=Decimal(100000),
         drawdown=Decimal("0.2"),
+        cost_model=HASH,
         config_hash=HASH,
     )
     return built
@@ -238,7 +251,12 @@ LINES: list[tuple[Message, str, Tone]] = [
         Tone.WARNING,
     ),
     (
-        build(Bust, client_order_id=ORDER_ID, symbol="BTC-USDT", side=Side.BUY, trade=fill().trade, config_hash=HASH),
+        build(
+            Bust,
+            **fill().model_dump(include={"client_order_id", "symbol", "side", "fee_rate", "fee_rate_source"}),
+            trade=fill().trade,
+            config_hash=HASH,
+        ),
         "the venue has taken back BUY 0.01 BTC-USDT at 60000 (trade 1)",
         Tone.BAD,
     ),

@@ -32,6 +32,7 @@ from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Policy
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_contracts.subjects import tape_subject
+from tollgate_domain.costs import CostModel, FeeTier
 from tollgate_execution.core import Cancel, Submit
 from tollgate_execution.core.placing import Leg
 from tollgate_research.cores import fresh_cores
@@ -42,6 +43,7 @@ install_exact_context()
 
 POLICY_FILE = Path(__file__).parents[3] / "config" / "policy.yaml"
 START_US = 1_700_000_000_000_000
+COSTS = CostModel(fee_tiers=(FeeTier(volume_from=ZERO, maker_bps=Decimal(5), taker_bps=Decimal(10)),))
 KEY = SigningKey(bytes(range(32)))
 PUBLIC_KEY = bytes(KEY.verify_key)
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
@@ -187,7 +189,7 @@ class SyntheticDesk:
         """Put a policy in force and return its hash."""
         text = canonical_json(
             {
-                "version": 2,
+                "version": 3,
                 "environment": "simulated",
                 "desk": "main",
                 "venue": "simulated",
@@ -197,6 +199,7 @@ class SyntheticDesk:
                 "public_key": PUBLIC_KEY.hex(),
                 "key_id": key_id_of(PUBLIC_KEY),
                 "tightens": tightens,
+                "costs": COSTS.model_dump(mode="json"),
                 "rules": rules_with(rules or {}),
             }
         )

@@ -9,19 +9,16 @@ from synthetic_tape import SyntheticDesk, keeps_working
 from tollgate_contracts.codec import encode
 from tollgate_contracts.execution import (
     Fill,
-    Liquidity,
     Order,
     OrderState,
     Report,
     ReportStatus,
-    VenueTrade,
 )
 from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Action, Intent, Side
 from tollgate_research import explain
 from tollgate_research.explain import Explainer
 from tollgate_research.explain_answer import answer_of
-from tollgate_research.trips import Trips
 
 
 @pytest.fixture(scope="module")
@@ -200,56 +197,6 @@ def test_records_that_no_reader_applied_are_passed_over():
     explainer = searched(desk, bought.id)
     (story,) = explainer.matches
     assert story.judged.origin == bought
-
-
-def fill(side: str, quantity: str, price: str, **changes: object) -> Fill:
-    trade = {
-        "trade_id": "t",
-        "price": Decimal(price),
-        "quantity": Decimal(quantity),
-        "fee": Decimal("0.5"),
-        "fee_currency": "USDT",
-        "liquidity": Liquidity.MAKER,
-        "venue_ts_us": 1,
-        **changes,
-    }
-    return Fill(
-        id="execution:1:0",
-        desk="main",
-        run_id="r",
-        ts_us=1,
-        cause=1,
-        cycle_id=1,
-        client_order_id="tg" + "0" * 30,
-        symbol="BTC-USDT",
-        side=Side(side),
-        trade=VenueTrade(**trade),
-        config_hash="0" * 64,
-    )
-
-
-def test_a_round_trip_reaches_from_flat_to_flat():
-    trips = Trips("USDT")
-    first = trips.apply(fill("BUY", "2", "100"), Decimal(0), Decimal(2), Decimal(0))
-    assert trips.apply(fill("SELL", "1", "110"), Decimal(2), Decimal(1), Decimal(10)) is first
-    assert first.closed_us is None
-    assert trips.apply(fill("SELL", "1", "90"), Decimal(1), Decimal(0), Decimal(-10)) is first
-    assert (first.closed_us, first.fills, first.realized, first.fees) == (1, 3, Decimal(0), Decimal("1.5"))
-    assert (first.bought, first.sold, first.found_open) == (Decimal(2), Decimal(2), False)
-    assert trips.apply(fill("BUY", "1", "90"), Decimal(0), Decimal(1), Decimal(0)) is not first
-
-
-def test_a_trip_says_what_it_cannot_know():
-    trips = Trips("USDT")
-    trip = trips.apply(fill("SELL", "1", "100", fee_currency="BNB"), Decimal(3), Decimal(2), Decimal(100))
-    assert (trip.found_open, trip.fees, trip.foreign_fees) == (True, Decimal(0), 1)
-
-
-def test_turning_a_long_into_a_short_ends_the_trip():
-    trips = Trips("USDT")
-    trip = trips.apply(fill("SELL", "3", "100"), Decimal(1), Decimal(-2), Decimal(5))
-    assert trip.closed_us is not None
-    assert trips.apply(fill("BUY", "2", "100"), Decimal(-2), Decimal(0), Decimal(5)) is not trip
 
 
 def test_an_order_in_a_state_that_is_over_is_over():

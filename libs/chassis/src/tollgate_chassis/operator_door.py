@@ -8,7 +8,7 @@ waiting, and needs no room in the record.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,6 @@ from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tollgate_chassis.operator_trail import OperatorTrail
 from tollgate_chassis.operators import Access, Denial, OperatorTokens, TokenScope
 from tollgate_chassis.telemetry import metrics
 
@@ -34,6 +33,7 @@ SCOPE_OF_METHOD = {
     "PUT": TokenScope.KILL,
     "DELETE": TokenScope.RELEASE,
     "PATCH": TokenScope.LIMITS,
+    "POST": TokenScope.BOOKS,
 }
 _ANSWER_TO = {
     Denial.NO_TOKEN: (401, "a token is needed: Authorization: Bearer <token>"),
@@ -119,10 +119,26 @@ class Bucket:
         return True
 
 
+class Trail(Protocol):
+    """Where calls are put on record."""
+
+    def promise(self) -> bool:
+        """Keep room for one call that is about to be carried out; false when there is none."""
+
+    def take_back(self) -> None:
+        """Let go of the room that was promised."""
+
+    def note(self, **call: Any) -> None:
+        """Put a call on record; the fields are those of ``OperatorCall``."""
+
+    def count_unrecorded(self, why: str) -> None:
+        """Count a call that was answered and is on no record."""
+
+
 class OperatorDoor:
     """Guards the routes of one service."""
 
-    def __init__(self, tokens: OperatorTokens, trail: OperatorTrail) -> None:
+    def __init__(self, tokens: OperatorTokens, trail: Trail) -> None:
         self._tokens = tokens
         self._trail = trail
         self._refusals = Bucket(REFUSALS_PER_S, REFUSALS_BURST)
@@ -148,7 +164,10 @@ class OperatorDoor:
                 handle = super().get_route_handler()
 
                 async def guarded(request: Request) -> Response:
-                    return await admit(request, self.needs, handle)
+                    response = await admit(request, self.needs, handle)
+                    # What a token lets one see is for its holder, and old by the next moment.
+                    response.headers["Cache-Control"] = "no-store"
+                    return response
 
                 return guarded
 

@@ -61,7 +61,7 @@ class OperatorTrail:
 
         The fields are those of ``OperatorCall``. No token ever stands in them, whatever the caller has sent.
         """
-        said = {field: _safe(value) if isinstance(value, str) else value for field, value in call.items()}
+        said = _said(call)
         logger().info("operator.call", outcome=said["status"], operator=said["token"], **_for_logs(said))
         if len(self._waiting) >= WAITING_MAX:
             self.count_unrecorded("no_room")
@@ -73,8 +73,7 @@ class OperatorTrail:
 
     def count_unrecorded(self, why: str) -> None:
         """Count a call that was answered and does not go onto the tape."""
-        metrics.OPERATOR_CALLS_UNRECORDED.labels(why).inc()
-        logger().warning("operator.unrecorded", outcome=why)
+        _count_unrecorded(why)
 
     def _message(self, said: dict[str, Any]) -> OperatorCall:
         # Named by its time: a number would begin anew with each process of one run.
@@ -120,6 +119,38 @@ class OperatorTrail:
                 os.truncate(self._path, 0)
         except OSError as error:
             logger().error("operator.not_on_disk", outcome="failed", detail=str(error))
+
+
+class CallLog:
+    """The record of a door behind which nothing can be changed: the log, and not the tape.
+
+    So a reader who asks all day long neither fills the tape nor stands in the way of what is written to it.
+    """
+
+    def promise(self) -> bool:
+        """Say that there is room: the log takes everything."""
+        return True
+
+    def take_back(self) -> None:
+        """Do nothing: no room was kept."""
+
+    def note(self, **call: Any) -> None:
+        """Log a call; no token ever stands in it, whatever the caller has sent."""
+        said = _said(call)
+        logger().info("operator.call", outcome=said["status"], operator=said["token"], **_for_logs(said))
+
+    def count_unrecorded(self, why: str) -> None:
+        """Count a call that was answered and does not stand in the log."""
+        _count_unrecorded(why)
+
+
+def _count_unrecorded(why: str) -> None:
+    metrics.OPERATOR_CALLS_UNRECORDED.labels(why).inc()
+    logger().warning("operator.unrecorded", outcome=why)
+
+
+def _said(call: dict[str, Any]) -> dict[str, Any]:
+    return {field: _safe(value) if isinstance(value, str) else value for field, value in call.items()}
 
 
 def _left_in(path: Path) -> list[OperatorCall]:

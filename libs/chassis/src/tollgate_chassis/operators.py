@@ -29,8 +29,8 @@ _SECRET_BYTES = 32
 _TOKEN_LENGTH_MAX = 256
 # Of the 32 bytes of a hash at least 24 differ in all but one of some billion; a typed pattern has a handful.
 _DIFFERENT_BYTES_MIN = 16
-_WELL_KNOWN = ("", "admin", "changeme", "change-me", "example", "kill", "limits", "operator", "password", "placeholder",
-               "read", "release", "secret", "test", "todo", "token", "tollgate")  # fmt: skip
+_WELL_KNOWN = ("", "admin", "books", "changeme", "change-me", "example", "kill", "limits", "operator", "password",
+               "placeholder", "read", "release", "secret", "test", "todo", "token", "tollgate")  # fmt: skip
 _WRITABLE_BY_OTHERS = 0o022
 _BEARER = "Bearer "
 
@@ -46,6 +46,8 @@ class TokenScope(StrEnum):
     """Release the kill switch."""
     LIMITS = "limits"
     """Tighten the policy while the desk runs."""
+    BOOKS = "books"
+    """Say how the books are to be put right: what no evidence explains, and entries that are taken back."""
 
 
 class Denial(StrEnum):
@@ -183,10 +185,15 @@ class OperatorTokens:
         self._seen: tuple[int, int, int] | None = None
 
     @classmethod
-    def open(cls, path: Path, now_us: int) -> Self:
-        """Read the list for a start; raises ``BadConfiguration`` also when nobody could stop trading, or release."""
+    def open(
+        cls, path: Path, now_us: int, needs: tuple[TokenScope, ...] = (TokenScope.KILL, TokenScope.RELEASE)
+    ) -> Self:
+        """Read the list for a start; raises ``BadConfiguration`` also when nobody could do what the door ``needs``.
+
+        A door that stops trading needs somebody who can stop it, and somebody who can release it.
+        """
         tokens = _read_some(path)
-        for scope in (TokenScope.KILL, TokenScope.RELEASE):
+        for scope in needs:
             if not any(scope in token.scopes and token.is_live(now_us) for token in tokens.tokens):
                 raise BadConfiguration(
                     f"operator tokens {path}: tokens: none with the scope {scope} is neither revoked nor expired, "

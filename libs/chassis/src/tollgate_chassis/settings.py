@@ -17,7 +17,8 @@ from tollgate_chassis.exits import BadConfiguration, Exit
 from tollgate_contracts.approval import Environment
 from tollgate_contracts.envelope import Currency, Desk, Identifier, Symbol
 
-SECTIONS = ("marketdata", "strategy", "risk", "execution", "ledger", "simvenue", "console")
+# What trading costs is a section of its own, because several services reckon with it.
+SECTIONS = ("marketdata", "strategy", "risk", "execution", "ledger", "simvenue", "console", "costs")
 CONFIG_VARIABLE = "TOLLGATE_CONFIG"
 SYMBOLS_EXPECTED = 5
 _PLACEHOLDERS = ("changeme", "change-me", "placeholder", "example", "todo", "xxx", "<", "your-")

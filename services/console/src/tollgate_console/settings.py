@@ -66,8 +66,8 @@ class ConsoleSettings(DeskSettings):
 _OWN_PORTS = {"nats": "nats_port", "nats-monitor": "nats_monitor_port", "postgres": "postgres_port"}
 
 
-def load_settings(config: Path | None) -> ConsoleSettings:
-    """Return valid settings from ``config``, when it is given, and the environment.
+def load_settings(config: Path | None, base_port: int | None = None) -> ConsoleSettings:
+    """Return valid settings from ``config``, when it is given, and the environment, with ports from ``base_port`` on.
 
     Raises ``ConsoleError`` that names every field that is wrong. The environment keeps the path, because the services
     read the same file.
@@ -75,9 +75,10 @@ def load_settings(config: Path | None) -> ConsoleSettings:
     if config is not None:
         os.environ[CONFIG_VARIABLE] = str(config.resolve())
     try:
-        return load(ConsoleSettings)
+        settings = load(ConsoleSettings)
     except BadConfiguration as error:
         where = f" in {config}" if config else ""
         raise ConsoleError(
             ConsoleExit.BAD_CONFIGURATION, f"bad configuration{where}, nothing was started:\n{error.why}"
         ) from error
+    return settings if base_port is None else settings.with_base_port(base_port)

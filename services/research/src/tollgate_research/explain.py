@@ -8,19 +8,17 @@ over are forgotten after a while, unless they are what is asked for, and open on
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
-from decimal import Decimal
 
 from tollgate_chassis.tape import Record
 from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
-from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Reconcile
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
 from tollgate_contracts.strategy import Action, Intent
 from tollgate_domain.portfolio import EMPTY, Holding
 from tollgate_research.explain_story import Event, Judged, Moment, PolicyInForce, Story
-from tollgate_research.trips import Trips
+from tollgate_research.travels import Travels
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.case import Measure, open_case
 from tollgate_risk.core.gates import look
@@ -52,7 +50,7 @@ class Explainer:
         self._policy: PolicyInForce | None = None
         self._mode_why = ""
         self._switches: dict[str, KillSwitch] = {}
-        self._trips: Trips | None = None
+        self._travels = Travels(self.core)
         self._by_order: dict[str, Story] = {}
         self._undecided: dict[tuple[str, str], tuple[Judged, Story]] = {}
         """By what asked and the order that it asks about."""
@@ -74,15 +72,14 @@ class Explainer:
             return
         at_us = record.stored_us or message.ts_us
         judged = self._ask(record.sequence, at_us, message) if isinstance(message, Intent) else None
-        held, realized = self._books(message)
+        before = self._travels.before(record.sequence, message)
         outputs = self.core.step(record.sequence, message).outputs
         self._learn(record.sequence, message)
         self._file_decisions(record.sequence, at_us, message, judged, outputs)
-        if isinstance(message, Fill):
-            self._travel(message, held, realized)
-        elif isinstance(message, Bust) and self._trips is not None:
-            held_now, realized_now = self._books(message)
-            self._trips.undo(message, held_now, realized_now - realized)
+        for trip in self._travels.after(record.sequence, message, before):
+            story = self._by_order.get(message.client_order_id) if isinstance(message, Fill) else None
+            if story is not None:
+                story.travel(trip)
         self._hear(Event(record.sequence, at_us, message))
 
     def _ask(self, sequence: int, at_us: int, intent: Intent) -> Judged:
@@ -115,30 +112,14 @@ class Explainer:
             now_us=max(state.now_us, message.ts_us),
         )
 
-    def _books(self, message: Message) -> tuple[Decimal, Decimal]:
-        """Return what is held of a trade's symbol, and what all trades so far have realized."""
-        portfolio = self.core.state.portfolio
-        if not isinstance(message, Fill | Bust) or portfolio is None:
-            return ZERO, ZERO
-        return portfolio.holding(message.symbol).quantity, portfolio.realized
-
     def _learn(self, sequence: int, message: Message) -> None:
         if isinstance(message, Policy):
             document = self.core.state.policy
             self._policy = PolicyInForce(sequence, message.hash, message.text, document)
-            if self._trips is None and document is not None:
-                self._trips = Trips(document.quote_currency)
         elif isinstance(message, KillSwitch):
             self._switches[message.id] = message
             if len(self._switches) > _SWITCHES_MAX:
                 del self._switches[next(iter(self._switches))]
-
-    def _travel(self, fill: Fill, held: Decimal, realized: Decimal) -> None:
-        story, (held_now, realized_now) = self._by_order.get(fill.client_order_id), self._books(fill)
-        if self._trips is not None:
-            trip = self._trips.apply(fill, held, held_now, realized_now - realized)
-            if story is not None:
-                story.travel(trip)
 
     def _file_decisions(
         self, sequence: int, at_us: int, message: Message, judged: Judged | None, outputs: Iterable[Message]
@@ -262,6 +243,6 @@ class Explainer:
         return self.core.state.quotes.get(symbol)
 
     def holding(self, symbol: str) -> Holding:
-        """Return what is held of the symbol where the tape ends."""
+        """Return what is held of the symbol where the tape ends; its cost is that of the round trip."""
         portfolio = self.core.state.portfolio
-        return EMPTY if portfolio is None else portfolio.holding(symbol)
+        return self._travels.holding(symbol) or (EMPTY if portfolio is None else portfolio.holding(symbol))

@@ -7,8 +7,8 @@ from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
 from tollgate_domain.portfolio import Holding
+from tollgate_domain.trip_log import Trip
 from tollgate_research.explain_story import Story
-from tollgate_research.trips import Trip
 
 _BPS = Decimal(10_000)
 _BPS_PLACES = 4
@@ -39,7 +39,7 @@ class RoundTrip:
     closed_us: int | None
     """Null while something is held."""
     found_open: bool
-    """Whether the position was there before the tape's first fill: what it has cost is not known."""
+    """Whether the position was there before the tape's first fill: it counts from the mark at which it was taken in."""
     orders: tuple[str, ...]
     fills: int
     bought: Exact
@@ -48,7 +48,7 @@ class RoundTrip:
     """Before fees."""
     fees: Exact
     foreign_fees: int
-    """Fills whose fee was taken in another currency, and is not in ``fees``."""
+    """Fills whose fee was taken in another currency at no known rate, and is not in ``fees``."""
     net: Exact
     """Realized less fees."""
     held: Exact
@@ -127,10 +127,10 @@ def _round_trip(trip: Trip, holding: Holding, mark: Decimal | None) -> RoundTrip
         fills=trip.fills,
         bought=trip.bought,
         sold=trip.sold,
-        realized=trip.realized,
+        realized=trip.gross,
         fees=trip.fees,
         foreign_fees=trip.foreign_fees,
-        net=trip.realized - trip.fees,
+        net=trip.gross - trip.fees,
         held=holding.quantity if is_open else ZERO,
         mark=mark if is_open else None,
         unrealized=mark * holding.quantity - holding.cost if is_open and mark is not None else None,

@@ -9,7 +9,7 @@ from tollgate_contracts.execution import TERMINAL_STATES, Bust, Fill, Order, Ref
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.risk import Decision, KillSwitch, Outcome, TradingMode
 from tollgate_contracts.strategy import Action, Intent
-from tollgate_research.trips import Trip
+from tollgate_domain.trip_log import Trip
 from tollgate_risk.core.case import Measure
 from tollgate_risk.core.policy import PolicyDocument
 from tollgate_risk.core.state import Kill, MarketQuote

@@ -256,9 +256,9 @@ def _trip(trip: RoundTrip, currency: str) -> list[str]:
         f"  realized {_money(trip.realized)}, fees {_money(trip.fees)}, net {_money(trip.net)} {currency}",
     ]
     if trip.foreign_fees:
-        lines.append(f"  fees of {trip.foreign_fees} fills were taken in another currency and are not counted")
+        lines.append(f"  fees of {trip.foreign_fees} fills, in a currency of no known rate, are not counted")
     if trip.found_open:
-        lines.append("  it was open before the tape's first fill: what was held then has no known cost")
+        lines.append("  it was open before the tape's first fill, and counts from the mark at which it was taken in")
     if trip.closed_us is None:
         at = "no mark"
         if trip.mark is not None:

@@ -58,8 +58,13 @@ class Duplicates:
         return Verdict.NEW
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the state as JSON-ready values."""
-        return {"marks": {source: list(mark) for source, mark in self._marks.items()}, "digests": dict(self._digests)}
+        """Return the state as JSON-ready values.
+
+        The digests stand oldest first, as the oldest is forgotten first; a JSON object would lose the order in a
+        database.
+        """
+        digests = [list(pair) for pair in self._digests.items()]
+        return {"marks": {source: list(mark) for source, mark in self._marks.items()}, "digests": digests}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what ``snapshot`` returned."""

@@ -32,6 +32,7 @@ from tollgate_chassis.tape.records import (
     TapeUnavailable,
     TooLarge,
 )
+from tollgate_chassis.tape.restored import STORED_US_HEADER, first_stored_us, restored_spans
 from tollgate_contracts.subjects import live_subject, market_stream, market_subject, tape_stream
 
 # One direct get answers at most this many records: enough to read 100,000 a second, small enough to stay in memory.
@@ -59,6 +60,8 @@ _BROKER_HEADERS = frozenset(
         "Nats-Expected-Stream",
         "Nats-Expected-Last-Subject-Sequence",
         "Nats-Expected-Last-Subject-Sequence-Subject",
+        "Nats-Expected-Last-Sequence",
+        STORED_US_HEADER,
     }
 )
 
@@ -74,6 +77,7 @@ class NatsTape:
         self._delivered = asyncio.Event()
         self._lost: str | None = None
         self._last_error = "no error was given"
+        self._restored: tuple[range, ...] | None = None
         self.tip = 0
         """The last sequence known to be on the tape."""
 
@@ -218,7 +222,7 @@ class NatsTape:
         return [f"{live}.*.{kind}{more}" for kind in sorted(wakes) for more in ("", ".>")]
 
     async def _deliver(self, message: Msg) -> None:
-        record = _record(message)
+        record = _record(message, self._restored or ())
         self.tip = max(self.tip, record.sequence)
         self._deliveries.append(record)
         self._delivered.set()
@@ -245,8 +249,11 @@ class NatsTape:
 
     async def read(self, start: int, limit: int) -> list[Record]:
         """Return at most ``limit`` records from ``start`` on, by one batched direct get."""
+        if self._restored is None:
+            await self.describe()
         request = {"seq": start, "batch": limit, "next_by_subj": f"tape.{self._desk}.>"}
-        records = [_record(message) async for message in self._direct_get(self._stream, request)]
+        restored = self._restored or ()
+        records = [_record(message, restored) async for message in self._direct_get(self._stream, request)]
         for expected, record in enumerate(records, start):
             if record.sequence != expected:
                 raise TapeLostItsHead(f"record {expected} is gone; the next on the tape is {record.sequence}")
@@ -299,6 +306,7 @@ class NatsTape:
         content: dict[str, Any] = json.loads(answer.data)
         if "error" in content:
             raise TapeUnavailable(f"stream {self._stream}: {content['error'].get('description')}; was it provisioned?")
+        self._restored = restored_spans(content)
         return content
 
     def _why(self, error: Exception) -> str:
@@ -306,15 +314,17 @@ class NatsTape:
         return f"{error or type(error).__name__} (last said by the broker: {self._last_error})"
 
 
-def _record(message: Msg) -> Record:
+def _record(message: Msg, restored: tuple[range, ...] = ()) -> Record:
     headers = message.headers or {}
+    sequence = int(headers["Nats-Sequence"])
+    stored_us = first_stored_us(sequence, headers, restored)
     return Record(
-        sequence=int(headers["Nats-Sequence"]),
+        sequence=sequence,
         subject=headers["Nats-Subject"],
         message_id=headers.get("Nats-Msg-Id", ""),
         data=message.data,
         headers={name: value for name, value in headers.items() if name not in _BROKER_HEADERS},
-        stored_us=_microseconds(headers["Nats-Time-Stamp"]),
+        stored_us=_microseconds(headers["Nats-Time-Stamp"]) if stored_us is None else stored_us,
     )
 
 

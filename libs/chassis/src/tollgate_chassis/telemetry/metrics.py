@@ -122,7 +122,15 @@ MOVEMENTS = Counter("tollgate_movements_total", "Money that came or went without
 
 BOOKS_EQUITY = Gauge("tollgate_books_equity_quote", "Equity in quote currency.")
 BOOKS_DRAWDOWN = Gauge("tollgate_books_drawdown_quote", "Fall from the peak in quote currency.")
+LEDGER_ALARMS = Counter("tollgate_ledger_alarms_total", "What the books could not take as it came.", ["reason"])
+LEDGER_FEE_FINDINGS = Counter(
+    "tollgate_ledger_fee_findings_total", "Fees that are not what the model of costs says.", ["finding"]
+)
 LEDGER_LAG = Gauge("tollgate_ledger_uncommitted_messages", "Messages applied and not committed to the books yet.")
+LEDGER_READ_SECONDS = Histogram(
+    "tollgate_ledger_read_seconds", "Time of one page read for a caller of the ledger.", ["read"],
+    buckets=_LATENCY_BUCKETS,
+)  # fmt: skip
 LEDGER_COMMIT_SECONDS = Histogram(
     "tollgate_ledger_commit_seconds", "Time of one commit of the books.", buckets=_LATENCY_BUCKETS
 )

@@ -80,10 +80,13 @@ def check_sync(variables: dict[str, Any]) -> None:
         )
 
 
-def render_config(desk: str, place: BrokerPlace, sizes: StreamSizes, accounts: dict[str, Any]) -> str:
+def render_config(
+    desk: str, place: BrokerPlace, sizes: StreamSizes, accounts: dict[str, Any], *, syncs_always: bool = True
+) -> str:
     """Return the server's configuration file; the server's format contains JSON.
 
-    No default user, and no listener but the client's and, on the same host, the monitor's.
+    No default user, and no listener but the client's and, on the same host, the monitor's. Only where nobody trades
+    may it do without ``syncs_always``.
     """
     config = {
         "server_name": f"tollgate-{desk}",
@@ -96,7 +99,7 @@ def render_config(desk: str, place: BrokerPlace, sizes: StreamSizes, accounts: d
         "jetstream": {
             "store_dir": str(place.store),
             # An acknowledgement is worth what is on the disk.
-            "sync_interval": "always",
+            "sync_interval": "always" if syncs_always else "1m",
             "max_memory_store": 0,
             "max_file_store": sizes.total,
         },

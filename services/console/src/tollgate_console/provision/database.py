@@ -10,6 +10,9 @@ from tollgate_console.exits import ConsoleError, ConsoleExit
 DATABASE = "tollgate"
 SUPERUSER = "postgres"
 DATABASE_SERVICES = ("execution", "ledger")
+READER = "reader"
+"""No service: whoever reports on the books or verifies them logs in as this, and may only read."""
+DATABASE_LOGINS = (*DATABASE_SERVICES, READER)
 # The roles must be there before the schemas that grant them anything.
 _FIRST = "roles.sql"
 _CONNECT_S = 5.0
@@ -28,7 +31,7 @@ class DatabasePlace:
 
 
 def role_of(service: str) -> str:
-    """Return the role as which a service logs in."""
+    """Return the role as which a service, or the reader, logs in."""
     return f"tollgate_{service}"
 
 

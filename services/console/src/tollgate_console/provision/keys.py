@@ -16,10 +16,19 @@ from tollgate_console.layout import PRIVATE_DIRECTORY, Layout, write_private
 NATS_SEED = "nats_seed"
 APPROVAL_KEY = "approval_signing_key"
 APPROVAL_PUBLIC_KEYS = "approval_public_keys"
+SEAL_KEY = "seal_signing_key"
+SEAL_PUBLIC_KEYS = "seal_public_keys"
 VENUE_KEY = "venue_api_key"
 VENUE_SECRET = "venue_api_secret"  # noqa: S105 - the name of a file
 POSTGRES_DSN = "postgres_dsn"
+POSTGRES_READER_DSN = "postgres_reader_dsn"
 POSTGRES_SUPERUSER = "postgres"
+# Who signs, and who is told of the public key: risk's approvals are verified by execution, the ledger's seals by
+# whoever verifies the books.
+_SIGNING_KEYS = (
+    (("risk", APPROVAL_KEY), ("execution", APPROVAL_PUBLIC_KEYS)),
+    (("ledger", SEAL_KEY), ("reader", SEAL_PUBLIC_KEYS)),
+)
 
 # 32 random bytes: the size of an Ed25519 seed, and more than any guessing will reach.
 _RANDOM_BYTES = 32
@@ -31,8 +40,9 @@ def provision_secrets(layout: Layout, broker_users: tuple[str, ...], database_us
         _keep_or_make(layout.secrets(user) / NATS_SEED, _nats_seed)
     for user in (POSTGRES_SUPERUSER, *database_users):
         _keep_or_make(_password_file(layout, user), _random_hex)
-    _keep_or_make(layout.secrets("risk") / APPROVAL_KEY, _random_hex)
-    _trust_approval_key(layout)
+    for private, public in _SIGNING_KEYS:
+        made = _keep_or_make(layout.secrets(private[0]) / private[1], _random_hex)
+        _trust(made, layout.secrets(public[0]) / public[1])
     for name in (VENUE_KEY, VENUE_SECRET):
         made = _keep_or_make(layout.secrets("simvenue") / name, _random_hex)
         _write_if_different(layout.secrets("execution") / name, made)
@@ -57,11 +67,9 @@ def _password_file(layout: Layout, user: str) -> Path:
     return layout.secrets("postgres") / f"{user}_password"
 
 
-def _trust_approval_key(layout: Layout) -> None:
-    """Add risk's public key to those that execution trusts; older ones stay, as a change of keys needs both."""
-    seed = bytes.fromhex((layout.secrets("risk") / APPROVAL_KEY).read_text().strip())
-    public = nacl.signing.SigningKey(seed).verify_key.encode().hex()
-    path = layout.secrets("execution") / APPROVAL_PUBLIC_KEYS
+def _trust(seed: str, path: Path) -> None:
+    """Add the public key to those that are trusted; older ones stay, as a change of keys needs both."""
+    public = nacl.signing.SigningKey(bytes.fromhex(seed)).verify_key.encode().hex()
     trusted = path.read_text().split() if path.exists() else []
     if public not in trusted:
         write_private(path, "".join(f"{key}\n" for key in [*trusted, public]))

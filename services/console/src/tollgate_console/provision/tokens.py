@@ -17,7 +17,7 @@ from tollgate_chassis.operators import TOKENS_FILE, TOKENS_MAX, TokenEntry, Toke
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import PRIVATE_DIRECTORY, PRIVATE_FILE, Layout, write_private
 
-DOORS = ("risk", "execution")
+DOORS = ("risk", "execution", "ledger")
 """The services that operators call."""
 FIRST_DAYS = 90
 _DAY_US = 86_400_000_000

