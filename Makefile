@@ -2,7 +2,7 @@
 # `make install` gets the rest into .venv, with the versions and hashes of uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run status test check coverage properties bench simulate forgeries kills mutants contracts clean
+.PHONY: help install run status test check coverage properties bench simulate forgeries tampering kills mutants contracts clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -65,8 +65,9 @@ coverage: install ## Run every test, its processes too, and write build/coverage
 	@$(BIN)/coverage json --quiet --data-file=build/.coverage -o build/coverage.json
 	@$(BIN)/coverage report --data-file=build/.coverage --skip-covered --sort=cover
 
-properties: install ## Write 100,000 random tapes and ask the gate's invariants after each step. ARGS="--sequences 5000"
+properties: install ## Hold 100,000 random tapes of the gate, and as many of the books, to their laws. ARGS="--sequences 5000"
 	@$(BIN)/python services/risk/tests/risk_sequences.py $(ARGS)
+	@$(BIN)/python services/ledger/tests/ledger_sequences.py $(ARGS)
 
 bench: install ## Measure the running platform and the cores; prints tables, writes build/bench.json
 	@mkdir -p build
@@ -78,6 +79,9 @@ simulate: install ## Run execution in a simulated world by seeds. SEEDS=1000000,
 
 forgeries: install ## Hand a million forged approvals to execution's core. ARGS="--count 5000 --seed 7"
 	@$(BIN)/python -m tests.security.forge $(ARGS)
+
+tampering: install ## Change a thousand things in the books as a superuser: is each found, and its row named? ARGS="--count 50 --seed 7"
+	@$(BIN)/python services/research/tests/tampering.py $(ARGS)
 
 kills: install ## Kill -9 the platform's parts 300 times under traffic and compare; 25 minutes. ARGS="--kills 50 --seed 7"
 	@$(BIN)/python -m tests.chaos.kills $(ARGS)

@@ -118,7 +118,7 @@ class Platform:
         return f"http://127.0.0.1:{self.port(service)}"
 
     def operator(self, scope: str) -> dict[str, str]:
-        """Return the header of the first operator with ``scope``: read, kill, release or limits."""
+        """Return the header of the first operator with ``scope``: read, kill, release, limits or books."""
         token = (self.state / "operator" / f"{scope}.token").read_text().strip()
         return {"Authorization": f"Bearer {token}"}
 

@@ -122,6 +122,17 @@ def test_every_service_refuses_a_misspelt_key_in_its_section(tmp_path: Path, nam
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.parametrize("name", ["risk", "ledger", "simvenue"])
+def test_a_wrong_model_of_costs_is_refused_by_each_that_reckons_with_it(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "tollgate.yaml"
+    config.write_text("costs: {fee_dust: 0.1, spread: '1'}\n")
+    answer = service(name, {"TOLLGATE_CONFIG": str(config), "TOLLGATE_STATE_DIR": str(tmp_path)})
+    assert answer.returncode == BAD_CONFIGURATION, answer.stderr
+    assert "costs.fee_dust: " in answer.stderr
+    assert "costs.spread: no such key" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
 @pytest.mark.platform
 def test_a_service_that_refuses_its_section_stops_the_whole_start(tmp_path: Path) -> None:
     config = tmp_path / "tollgate.yaml"

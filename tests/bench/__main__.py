@@ -7,7 +7,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import appends, decisions, latency, reconciling, recovering, replaying, startup, submitting
+from tests.bench import (
+    appends,
+    booking,
+    decisions,
+    latency,
+    reading,
+    reconciling,
+    recovering,
+    replaying,
+    reporting,
+    startup,
+    submitting,
+)
 from tests.bench.results import Result, say, write
 from tollgate_contracts.money import install_exact_context
 
@@ -25,6 +37,11 @@ def _benches(directory: Path, quick: bool) -> dict[str, Callable[[], list[Result
         "reconciliation": lambda: reconciling.measure(directory, 5 if quick else 50),
         "recovery": lambda: recovering.measure(directory, recovering.LENGTHS[: 2 if quick else None]),
         "replay": lambda: replaying.measure(directory, 2_000 if quick else replaying.MESSAGES_MIN),
+        "booking": lambda: booking.measure(
+            directory, *((1_200, 5_000, 2) if quick else (booking.FILLS, booking.FLAT_FILLS, 10))
+        ),
+        "reading": lambda: reading.measure(directory, *((2_000, 20) if quick else (reading.ROWS, 200))),
+        "report": lambda: reporting.measure(2_000 if quick else reporting.FILLS),
     }
 
 

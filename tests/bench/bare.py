@@ -25,7 +25,7 @@ from tests.conftest import ROOT, free_base_port
 from tollgate_chassis.tape import NatsTape
 from tollgate_console.layout import Layout, write_private
 from tollgate_console.provision.broker import BrokerPlace, StreamSizes, render_config, stream_configs
-from tollgate_console.provision.database import DATABASE_SERVICES, SUPERUSER, DatabasePlace
+from tollgate_console.provision.database import DATABASE_LOGINS, SUPERUSER, DatabasePlace
 from tollgate_console.provision.keys import POSTGRES_SUPERUSER, provision_secrets, read_password
 from tollgate_console.supervisor.broker_process import find_server
 from tollgate_console.supervisor.child import Child, ProcessSpec
@@ -58,7 +58,7 @@ async def ground(directory: Path) -> AsyncIterator[Ground]:
     """Run a broker and a database with the platform's own settings for durability, and nobody's permissions."""
     layout = Layout(directory)
     layout.prepare()
-    provision_secrets(layout, (), DATABASE_SERVICES)
+    provision_secrets(layout, (), DATABASE_LOGINS)
     base_port = free_base_port()
     broker = BrokerPlace(base_port, base_port + 1, layout.broker_store)
     database = DatabasePlace(base_port + 2)

@@ -30,6 +30,7 @@ from tollgate_contracts.marketdata import (
 from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.risk import Decision, Outcome, Policy
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
+from tollgate_domain.costs import CostModel
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
 
@@ -105,7 +106,7 @@ class Bench:
         # The bench's venue fills nothing and states its account once: a mode is not what is measured.
         rules["modes"]["conditions"] |= {"no_fills": None, "reconciliation_lag": None}
         document = {
-            "version": 2,
+            "version": 3,
             "environment": "simulated",
             "desk": "main",
             "venue": "simulated",
@@ -115,6 +116,7 @@ class Bench:
             "public_key": _KEY.hex(),
             "key_id": key_id_of(_KEY),
             "tightens": None,
+            "costs": CostModel().model_dump(mode="json"),
             "rules": rules,
         }
         text = canonical_json(document)
@@ -259,6 +261,8 @@ class Bench:
                 symbol=SYMBOLS[number % len(SYMBOLS)],
                 side=Side.BUY,
                 trade=trade,
+                fee_rate=None,
+                fee_rate_source="",
                 config_hash="0" * 64,
             )
         )

@@ -26,6 +26,7 @@ from pydantic_core import PydanticUndefined
 from tollgate_chassis.settings import DeskSettings
 from tollgate_console.settings import ConsoleSection
 from tollgate_contracts.money import plain
+from tollgate_domain.costs import CostModel
 from tollgate_execution.core import Watch
 from tollgate_execution.settings import ExecutionSection, WatchSection
 from tollgate_ledger.settings import LedgerSection
@@ -46,6 +47,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "ledger": LedgerSection,
     "simvenue": SimvenueSection,
     "console": ConsoleSection,
+    "costs": CostModel,
 }
 # Whose docstrings explain a section's keys, when the section only repeats them in other units.
 EXPLAINED_BY: dict[type[BaseModel], tuple[type[BaseModel], str, str]] = {WatchSection: (Watch, "_ms", "_us")}
@@ -263,6 +265,13 @@ def instruments() -> str:
     return "\n".join([*lines, *("| " + " | ".join(map(str, row)) + " |" for row in rows)])
 
 
+def fee_tiers() -> str:
+    """Return the tiers that apply where the file names none."""
+    lines = ["| volume_from | maker_bps | taker_bps |", "|" + "---|" * 3]
+    rows = (_plain(tier).values() for tier in CostModel().fee_tiers)
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
 def render() -> str:
     """Return the whole page."""
     parts = [HEAD.read_text().rstrip(), "## Shared keys", table(list(keys_of(DeskSettings)), 0)]
@@ -271,6 +280,8 @@ def render() -> str:
         parts += [f"## `{name}`", table(list(keys_of(model, (name,), defaults=defaults)), 1)]
         if name == "simvenue":
             parts += ["`instruments`, as it is when the file names none:", instruments()]
+        if name == "costs":
+            parts += ["`fee_tiers`, as they are when the file names none:", fee_tiers()]
     parts += [
         "## `policy.yaml`",
         ABOUT_POLICY,

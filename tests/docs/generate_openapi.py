@@ -10,12 +10,18 @@ from fastapi import APIRouter
 
 from tollgate_chassis.http import build_app
 from tollgate_chassis.operator_door import OperatorDoor
-from tollgate_chassis.operator_trail import OperatorTrail
+from tollgate_chassis.operator_trail import CallLog, OperatorTrail
 from tollgate_chassis.operators import OperatorTokens, TokenList
 from tollgate_execution import api as execution_api
 from tollgate_execution.core import ExecutionCore
+from tollgate_execution.explaining import Explainer
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.resolving import Resolver
+from tollgate_ledger import api as ledger_api
+from tollgate_ledger.core import LedgerCore
+from tollgate_ledger.correcting import Corrector, add_corrections
+from tollgate_ledger.reading import Reading
+from tollgate_ledger.settings import LedgerSettings
 from tollgate_risk import api as risk_api
 from tollgate_risk.core import RiskCore
 from tollgate_risk.decision_log import DecisionLog
@@ -29,7 +35,7 @@ from tollgate_risk.tightening import PolicyControl
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "contracts"
-SERVICES = ("risk", "execution")
+SERVICES = ("risk", "execution", "ledger")
 
 
 def page(service: str) -> Path:
@@ -47,8 +53,13 @@ def document(service: str) -> str:
 def _router(service: str, directory: Path) -> APIRouter:
     if service == "execution":
         core = ExecutionCore(_nobody)
-        resolver = Resolver(core, lambda: None)
-        return execution_api.build_router(core, KillDoor(directory), _door("execution", directory), resolver.resolve)
+        words = (Resolver(core, lambda: None).resolve, Explainer(core, lambda: None).explain)
+        return execution_api.build_router(core, KillDoor(directory), _door("execution", directory), *words)
+    if service == "ledger":
+        readers_door = OperatorDoor(OperatorTokens(directory / "tokens", TokenList(tokens=())), CallLog())
+        router = ledger_api.build_router(Reading(""), readers_door, "main")
+        add_corrections(router, LedgerSettings(), Corrector(LedgerCore(), None, lambda: None))
+        return router
     risk = RiskCore()
     settings = RiskSettings(risk={"policy_file": ROOT / "config" / "policy.yaml"})
     policies = PolicyControl(risk, OwnPolicy(policy_document(settings, Signer(bytes(range(32))))))

@@ -8,7 +8,7 @@ import pytest
 from tests.docs.generate_openapi import SERVICES, document, page
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/v1/status"}
-SCOPES = {"get": "read", "put": "kill", "delete": "release", "patch": "limits"}
+SCOPES = {"get": "read", "put": "kill", "delete": "release", "patch": "limits", "post": "books"}
 
 
 def routes(service: str):
@@ -35,7 +35,7 @@ def test_every_route_says_what_it_is_for_and_what_it_answers(service: str):
         refusals = [answer for status, answer in route["responses"].items() if status != "200"]
         answer = {"$ref": "#/components/schemas/Answer"}
         assert all(one["content"]["application/json"]["schema"] == answer for one in refusals), path
-        if method in {"put", "delete", "patch"}:
+        if method in {"put", "delete", "patch", "post"}:
             assert "reason" in json.dumps(route["requestBody"]), path
 
 
@@ -51,6 +51,14 @@ def test_risk_publishes_every_route_of_an_operator():
         ("put", "/v1/kill-switch"),
         ("delete", "/v1/kill-switch"),
     }
+
+
+def test_the_ledger_publishes_every_page_of_the_books():
+    pages = ("positions", "equity", "trades", "fills", "orders", "attribution", "days", "entries")
+    assert {("get", f"/v1/{page}") for page in pages} <= {(method, path) for path, method, _ in routes("ledger")}
+    for path, _, route in routes("ledger"):
+        if path in {f"/v1/{page}" for page in pages}:
+            assert route["responses"]["200"]["content"]["application/json"]["schema"]["$ref"], path
 
 
 @pytest.mark.parametrize("service", SERVICES)

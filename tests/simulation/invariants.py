@@ -106,8 +106,9 @@ def _money(world: World) -> Iterator[str]:
     held = Decimal(atoms_text(account.free[base] + account.locked[base]))
     if portfolio.cash != cash:
         yield f"cash {portfolio.cash}, the venue has {cash}"
-    if portfolio.holding(desk.SYMBOL).quantity != held:
-        yield f"holds {portfolio.holding(desk.SYMBOL).quantity}, the venue has {held}"
+    ours = portfolio.holding(desk.SYMBOL).quantity + portfolio.beside(base)
+    if ours != held:
+        yield f"holds {ours}, the venue has {held}"
 
 
 def _opened_wrong(world: World) -> bool:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from tests.simulation.desk import SYMBOL
 from tests.simulation.network import Link
 from tests.simulation.venue import VISIBILITY_US
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.strategy import Side
 from tollgate_execution.settings import OnStop
+from tollgate_simvenue.core.fees import IN_BASE, IN_QUOTE
 from tollgate_simvenue.core.flavours import VenueLike
 from tollgate_simvenue.core.market import HouseTook, MarketEvent, TopSet
 from tollgate_simvenue.core.plan import (
@@ -88,6 +90,8 @@ class Plan:
     busts: tuple[int, ...] = ()
     """Times at which the venue takes its newest trade back."""
     deposits: tuple[int, ...] = ()
+    fee_currency: str = IN_QUOTE
+    """In which the venue charges, as ``simvenue.fee_currency`` has it."""
     kills: tuple[int, ...] = ()
     """Before which steps of processes, counted from the start, the process is killed."""
     snapshot_every: int | None = None
@@ -150,6 +154,8 @@ def draw(seed: int, kills: tuple[int, ...] | None = None) -> Plan:
         snapshot_every=chance.choice((None, 7, 40)),
         shuffled=chance.random() < 0.7,
         restart_us=chance.randrange(5_000, 400_000),
+        # The last to be drawn: whatever else is drawn from a seed stays as it was.
+        fee_currency=chance.choice((IN_QUOTE, IN_QUOTE, IN_BASE, SYMBOL.split("-")[0])),
         name=f"SEED={seed}" if kills is None else f"SEED={seed} KILL={','.join(map(str, kills))}",
     )
 

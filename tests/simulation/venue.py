@@ -242,7 +242,8 @@ class Venue:
         """State the account."""
 
         def act() -> AccountEvidence:
-            floor, account, fees = self._floor, self._floor.exchange.account, self._floor.exchange.fees
+            floor, account = self._floor, self._floor.exchange.account
+            fees = self._floor.exchange.fees.at(floor.now_us())
             offsets = floor.faults.balance_offsets(floor.now_us()) if floor.faults is not None else {}
             balances = tuple(
                 Balance(

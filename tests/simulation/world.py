@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import traceback
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -22,19 +23,22 @@ from tollgate_contracts.execution import ReportStatus
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.risk import KillLevel
 from tollgate_contracts.strategy import Side
+from tollgate_domain.costs import FeeTier
 from tollgate_execution.core.placing import Leg, Placing
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
+from tollgate_simvenue.core.fees import FeeSchedule
 from tollgate_simvenue.core.flavours import MANNERS
 from tollgate_simvenue.core.market import MarketEvent
-from tollgate_simvenue.core.model import Fees, Instrument, OrderStatus
-from tollgate_simvenue.core.units import ATOMS_PER_UNIT, FEE_RATE_PER_BPS, UNITS
+from tollgate_simvenue.core.model import Instrument, OrderStatus
+from tollgate_simvenue.core.units import ATOMS_PER_UNIT, UNITS
 from tollgate_venues.adapter import VenueOrder
 
 _PERMIT_EVERY_US = 250_000
 _CLOCK_EVERY_US = 100_000
 _QUIET_CLOCK_EVERY_US = 250_000
 CASH = 100_000
+_FEES = (FeeTier(volume_from=Decimal(0), maker_bps=Decimal(5), taker_bps=Decimal(10)),)
 # What an operator may say of an order that the venue says nothing of.
 _WORDS = (ReportStatus.CANCELLED, ReportStatus.REJECTED, ReportStatus.EXPIRED)
 
@@ -358,7 +362,7 @@ def _exchange(plan: Plan) -> Exchange:
     return Exchange(
         [Instrument(desk.SYMBOL, base, quote, tick, step, step, UNITS * ATOMS_PER_UNIT, InstrumentStatus.OPEN)],
         Account({quote: CASH * UNITS * ATOMS_PER_UNIT, base: plan.held * UNITS * ATOMS_PER_UNIT}),
-        Fees(5 * FEE_RATE_PER_BPS, 10 * FEE_RATE_PER_BPS),
+        FeeSchedule(_FEES, currency=plan.fee_currency),
         candle_interval_us=60_000_000,
         session=1,
         opened_us=START_US,

@@ -1,0 +1,170 @@
+"""The drill: what is lost is restored, verified, and traded on; each step's time is printed for the runbook."""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.bad_input.conftest import states
+from tests.conftest import BUSY, ROOT, Platform, assert_everyone_agrees, settle
+
+pytestmark = pytest.mark.platform
+SEALED_OFTEN = {**BUSY, "TOLLGATE_LEDGER__SEAL_INTERVAL_S": "2"}
+CONFIG = ("--config", str(ROOT / "config" / "tollgate.yaml"))
+
+
+def command(desk: Platform, *arguments: str) -> dict[str, Any]:
+    """Run a command that answers in JSON and must end well."""
+    done = desk.run(*arguments, "--json", timeout_s=240)
+    assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def restored(desk: Platform, *arguments: str) -> dict[str, Any]:
+    """Run ``tollgate restore``, start, and print how long it took until every service was live."""
+    began = time.monotonic()
+    where = ("--state-dir", str(desk.state), "--base-port", str(desk.base_port), *CONFIG)
+    outcome = command(desk, "restore", *arguments, *where)
+    desk.start()
+    print(json.dumps({**outcome, "live_again_s": round(time.monotonic() - began, 1)}))
+    return outcome
+
+
+def assert_the_books_hold(desk: Platform) -> None:
+    """Verify, rebuild and compare with the venue, all on the running platform."""
+    where = ("--state-dir", str(desk.state))
+    audit = command(desk, "audit", "verify", *where)
+    assert audit["holds"], audit
+    assert audit["sealed"] > 0
+    assert audit["not_proved"] == []
+    assert command(desk, "audit", "rebuild", *where)["equal"]
+    # What was traded at the moment of the statement is on the tape a moment later.
+    desk.wait_until(lambda: desk.run("audit", "venue", *where).returncode == 0, "books and venue agree", 30)
+
+
+def trade(desk: Platform, more: int = 4) -> None:
+    """Let some more fills come."""
+    fills = desk.fills()
+    desk.wait_until(lambda: desk.fills() >= fills + more, f"{more} more fills", 60)
+
+
+def kill_everything(desk: Platform) -> None:
+    """Kill the supervisor without warning; the kernel takes its children with it."""
+    processes = [psutil.Process(desk.pid(name)) for name in desk.place()["processes"]]
+    assert desk.process is not None
+    desk.process.send_signal(signal.SIGKILL)
+    desk.process.wait(30)
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert alive == []
+
+
+def lose_the_database(desk: Platform) -> None:
+    """Remove the data of the stopped database."""
+    place = desk.state / "postgres-place"
+    home = Path(place.read_text().strip()) if place.exists() else desk.state / "postgres"
+    shutil.rmtree(home / "data")
+
+
+def test_a_lost_database_is_restored_from_a_backup_and_catches_up_from_the_tape(
+    platform: Callable[..., Platform], tmp_path: Path
+) -> None:
+    desk = platform(SEALED_OFTEN)
+    desk.start()
+    trade(desk)
+    made = desk.run("backup", str(tmp_path / "backup"), "--state-dir", str(desk.state))
+    assert made.returncode == 0, made.stderr
+    trade(desk)
+    assert_the_books_hold(desk)
+    settle(desk)
+    view = assert_everyone_agrees(desk)
+    assert desk.stop() == 0
+
+    lose_the_database(desk)
+    outcome = restored(desk, str(tmp_path / "backup"))
+    assert outcome["database"]["archived_sequence"] > 0
+    settle(desk)
+    assert assert_everyone_agrees(desk).fills == view.fills
+    assert desk.release().status_code == 200
+    trade(desk)
+    settle(desk)
+    assert_everyone_agrees(desk)
+    assert_the_books_hold(desk)
+    # A second restore finds books, and does not write over them.
+    assert desk.stop() == 0
+    where = ("--state-dir", str(desk.state), "--base-port", str(desk.base_port), *CONFIG)
+    refused = desk.run("restore", str(tmp_path / "backup"), *where)
+    assert refused.returncode == 2
+    assert "--replace" in refused.stderr
+
+
+def test_a_broker_that_lost_everything_gets_its_tape_back_from_the_archive(platform: Callable[..., Platform]) -> None:
+    """Killed in mid-trade: what was not archived yet is lost, its places are marked, and everybody agrees."""
+    desk = platform(SEALED_OFTEN)
+    desk.start()
+    trade(desk, 6)
+    archived = desk.status("ledger")["archived"]
+    kill_everything(desk)
+    shutil.rmtree(desk.state / "nats" / "data")
+
+    outcome = restored(desk, "--tape")
+    tape = outcome["tape"]
+    assert tape["found"] == 0
+    assert tape["restored"] >= archived
+    trade(desk)
+    settle(desk)
+    assert_everyone_agrees(desk)
+    assert_the_books_hold(desk)
+    assert desk.status("ledger")["archived"] > tape["restored"] + tape["lost"]
+    assert desk.stop() == 0
+    again = restored(desk, "--tape")["tape"]
+    assert (again["restored"], again["lost"], again["set_aside"]) == (0, 0, [])
+
+
+def test_a_tape_that_was_rolled_back_halts_everybody_until_its_end_is_put_back(
+    platform: Callable[..., Platform],
+) -> None:
+    desk = platform(SEALED_OFTEN)
+    desk.start()
+    trade(desk)
+    assert desk.stop() == 0
+    data, older = desk.state / "nats" / "data", desk.state / "older"
+    shutil.copytree(data, older)
+    desk.start()
+    trade(desk)
+    settle(desk)
+    view = assert_everyone_agrees(desk)
+    assert desk.stop() == 0
+    shutil.rmtree(data)
+    older.rename(data)
+
+    with pytest.raises(AssertionError, match="every service live"):
+        start_until_halted(desk, ("risk", "execution", "ledger"))
+    assert desk.stop() == 0
+    tape = restored(desk, "--tape")["tape"]
+    assert tape["found"] > 0
+    assert tape["restored"] > 0
+    settle(desk)
+    assert assert_everyone_agrees(desk).fills == view.fills
+    assert_the_books_hold(desk)
+
+
+def start_until_halted(desk: Platform, names: tuple[str, ...]) -> None:
+    """Start until each of ``names`` has ended, which keeps the platform from becoming live."""
+
+    def ended() -> bool:
+        return (desk.state / "platform.json").exists() and all(states(desk).get(name) == "ended" for name in names)
+
+    all_live = desk.all_live
+    desk.all_live = lambda: ended() or all_live()  # type: ignore[method-assign]
+    try:
+        desk.start()
+    finally:
+        del desk.all_live
+    assert not ended(), "every service live was expected not to come true"
