@@ -47,7 +47,7 @@ status: install ## Say how the running platform is. ARGS="--json"
 	@$(BIN)/tollgate status $(ARGS)
 
 test: install ## Run every test; ARGS="libs/domain -k portfolio" runs some
-	@$(BIN)/pytest -q --numprocesses 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -q --numprocesses 3 --dist worksteal $(ARGS)
 
 check: install ## Lint, format, types, import contracts, and the tidy tests
 	@$(BIN)/ruff check .
@@ -91,9 +91,10 @@ mutants: install ## Change the gates and the order state machine in some 3,000 w
 		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut run $(ARGS) \
 		&& $(abspath $(UV)) run --frozen --with mutmut==3.8.1 mutmut results) || exit 1; done
 
-contracts: install ## Write the JSON Schemas, the AsyncAPI and the OpenAPI documents anew from the code
+contracts: install ## Write the JSON Schemas, the AsyncAPI, the OpenAPI documents and the database's catalog anew
 	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)
 	@$(BIN)/python -m tests.docs.generate_openapi
+	@$(BIN)/python services/research/tests/ledger_catalog.py
 
 clean: ## Remove what was built and measured; the data of a platform in .tollgate stays
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

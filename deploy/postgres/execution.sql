@@ -3,8 +3,9 @@
 -- Apply it as a superuser, as often as you like; the roles tollgate_owner and tollgate_execution must be there.
 --
 -- The law: a row in the journal is committed before the first byte of its order leaves, and is never deleted.
--- An order without a row was never sent; an order with one may have been. Of one approval, and one leg of it, at most
--- one row is of an order that may be live at the venue: the next attempt is refused until the one before has ended.
+-- An order without a row was never sent, unless the journal was restored from a backup (`restored` below says so); an
+-- order with one may have been. Of one approval, and one leg of it, at most one row is of an order that may be live at
+-- the venue: the next attempt is refused until the one before has ended.
 
 BEGIN;
 
@@ -15,9 +16,10 @@ CREATE TABLE IF NOT EXISTS execution.schema_version (
     single boolean PRIMARY KEY DEFAULT true CHECK (single),
     version integer NOT NULL CHECK (version > 0)
 );
-INSERT INTO execution.schema_version (version) VALUES (2) ON CONFLICT DO NOTHING;
+INSERT INTO execution.schema_version (version) VALUES (3) ON CONFLICT DO NOTHING;
 
--- Everything below is version 2, and version 1 is made into it; a database of another version is not for this file.
+-- Everything below is version 3, and versions 1 and 2 are made into it; a database of another version is not for this
+-- file.
 DO $$
 DECLARE
     found integer := (SELECT version FROM execution.schema_version);
@@ -46,10 +48,10 @@ BEGIN
             ADD CONSTRAINT journal_ends_answered CHECK (ended_us IS NULL OR answered_us IS NOT NULL),
             ADD CONSTRAINT journal_one_row_an_attempt UNIQUE (approval_hash, leg, attempt),
             ADD CONSTRAINT journal_one_decision_an_attempt UNIQUE (decision_id, leg, attempt);
-        UPDATE execution.schema_version SET version = 2;
-    ELSIF found <> 2 THEN
-        RAISE EXCEPTION 'the execution schema has version %, this file makes version 2', found;
+    ELSIF found NOT IN (2, 3) THEN
+        RAISE EXCEPTION 'the execution schema has version %, this file makes version 3', found;
     END IF;
+    UPDATE execution.schema_version SET version = 3 WHERE version <> 3;
 END $$;
 
 CREATE TABLE IF NOT EXISTS execution.lease (
@@ -91,6 +93,14 @@ CREATE TABLE IF NOT EXISTS execution.journal (
     CONSTRAINT journal_ends_answered CHECK (ended_us IS NULL OR answered_us IS NOT NULL),
     CONSTRAINT journal_one_row_an_attempt UNIQUE (approval_hash, leg, attempt),
     CONSTRAINT journal_one_decision_an_attempt UNIQUE (decision_id, leg, attempt)
+);
+
+-- The journal came out of a backup, so a row that is missing proves nothing: its order may have been sent after the
+-- backup was made. `tollgate restore` writes this before anybody trades on the journal; execution removes it once the
+-- venue has been asked about every such order and a round of reconciliation has agreed.
+CREATE TABLE IF NOT EXISTS execution.restored (
+    desk text PRIMARY KEY CHECK (desk ~ '^[a-z][a-z0-9-]{0,31}$'),
+    at_us bigint NOT NULL CHECK (at_us >= 0)
 );
 
 -- The rows that a starting process must ask the venue about; there are never many.
@@ -179,6 +189,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA execution FROM PUBLIC, tollgate_execution;
 GRANT USAGE ON SCHEMA execution TO tollgate_execution;
 GRANT SELECT ON execution.schema_version TO tollgate_execution;
 GRANT SELECT, INSERT ON execution.lease, execution.journal TO tollgate_execution;
+GRANT SELECT, DELETE ON execution.restored TO tollgate_execution;
 GRANT UPDATE (epoch, holder, taken_us) ON execution.lease TO tollgate_execution;
 GRANT UPDATE (state, sent_us, answered_us, answer, ended_us, sends, epoch) ON execution.journal TO tollgate_execution;
 

@@ -37,32 +37,32 @@ END $$;
 -- The archive -------------------------------------------------------------------------------------------------
 
 -- The message id is not unique here: whatever lies on the tape is archived, also a duplicate that readers ignore.
+-- Subject and id are as JSON writes a text, without the quotation marks, and so are the headers' names and contents:
+-- the broker carries characters that no column can hold (tollgate_chassis.tape.archived). Headers are json and not
+-- jsonb, which refuses some of them, and a name that is there twice would be there once.
 CREATE TABLE IF NOT EXISTS ledger.archive (
     tape_sequence bigint PRIMARY KEY CHECK (tape_sequence >= 1),
     message_id text NOT NULL,
     subject text NOT NULL,
     body bytea NOT NULL,
-    headers jsonb NOT NULL,
+    headers json NOT NULL,
     stored_us bigint NOT NULL,
     chain_hash bytea NOT NULL CHECK (octet_length(chain_hash) = 32)
 );
-CREATE INDEX IF NOT EXISTS archive_message_id ON ledger.archive (message_id);
-CREATE INDEX IF NOT EXISTS archive_subject ON ledger.archive (subject, tape_sequence);
+-- By the beginning of the subject: the broker takes subjects that are longer than an index does. Ours are shorter than
+-- 200 characters, so who asks for one asks for left(subject, 200).
+CREATE INDEX IF NOT EXISTS archive_subject ON ledger.archive (left(subject, 200), tape_sequence);
 
--- SHA-256 over the previous hash and everything that a reader is given of the record; the lengths keep the parts apart.
+-- SHA-256 over the previous hash and everything of the row; the lengths keep the parts apart.
 -- tollgate_chassis.tape.chain.chain_hash is the same in Python, and a test keeps the two together.
 CREATE OR REPLACE FUNCTION ledger.chain_hash(previous bytea, tape_sequence bigint, subject text, message_id text,
-                                             headers jsonb, stored_us bigint, body bytea)
+                                             headers json, stored_us bigint, body bytea)
 RETURNS bytea LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT sha256(previous || int8send(tape_sequence)
         || int4send(octet_length(convert_to(subject, 'UTF8'))) || convert_to(subject, 'UTF8')
         || int4send(octet_length(convert_to(message_id, 'UTF8'))) || convert_to(message_id, 'UTF8')
         || int8send(stored_us)
-        || (SELECT int4send(count(*)::integer) || coalesce(string_agg(
-                int4send(octet_length(convert_to(name, 'UTF8'))) || convert_to(name, 'UTF8')
-                || int4send(octet_length(convert_to(content, 'UTF8'))) || convert_to(content, 'UTF8'),
-                ''::bytea ORDER BY name COLLATE "C"), ''::bytea)
-            FROM jsonb_each_text(headers) AS header (name, content))
+        || int4send(octet_length(convert_to(headers::text, 'UTF8'))) || convert_to(headers::text, 'UTF8')
         || body)
 $$;
 
@@ -111,7 +111,8 @@ CREATE TABLE IF NOT EXISTS ledger.entries (
     -- Of a protective stop's trade, the order whose position it ends.
     protects text,
     movement_id text,
-    -- Quote currency per unit of the fee's currency, and where that was read; null where there is none, or no need.
+    -- Quote currency per unit of the currency of the fee, or of what has moved, and where that was read; null where there
+    -- is none, or no need.
     fee_rate numeric,
     fee_rate_source text CHECK (fee_rate_source <> ''),
     -- The entry whose lines this one takes back.
@@ -120,6 +121,7 @@ CREATE TABLE IF NOT EXISTS ledger.entries (
     -- A split is booked because of the same message as the trade that realized something.
     CONSTRAINT tape_sequence_once UNIQUE (tape_sequence, kind),
     CONSTRAINT message_once UNIQUE (message_id, kind),
+    -- The books are of one account at one venue, whose ids these are.
     CONSTRAINT movement_once UNIQUE (movement_id),
     CONSTRAINT corrected_once UNIQUE (reverses),
     CONSTRAINT reverses_the_past CHECK (reverses < id),
@@ -130,11 +132,13 @@ CREATE TABLE IF NOT EXISTS ledger.entries (
         CASE WHEN kind IN ('fill', 'bust')
                  THEN num_nulls(symbol, trade_id, client_order_id, config_hash) = 0
                      AND num_nonnulls(movement_id, reverses) = 0
+             -- Of a trade, or of a movement: check_split holds it to which.
              WHEN kind = 'split'
-                 THEN num_nonnulls(movement_id, reverses, fee_rate) = 0
+                 THEN num_nulls(symbol, trade_id, client_order_id, config_hash) IN (0, 4)
+                     AND num_nonnulls(protects, movement_id, reverses, fee_rate) = 0
              WHEN kind = 'movement'
                  THEN movement_id IS NOT NULL
-                     AND num_nonnulls(trade_id, client_order_id, config_hash, protects, fee_rate, reverses) = 0
+                     AND num_nonnulls(trade_id, client_order_id, config_hash, protects, reverses) = 0
              WHEN kind = 'correction'
                  THEN reverses IS NOT NULL
                      AND num_nonnulls(symbol, trade_id, client_order_id, config_hash, protects, movement_id,
@@ -165,7 +169,6 @@ CREATE TABLE IF NOT EXISTS ledger.postings (
     CONSTRAINT trading_is_of_its_currencies CHECK (
         account NOT LIKE 'trading:%' OR currency = ANY (string_to_array(substr(account, 9), '-')))
 );
-CREATE INDEX IF NOT EXISTS postings_account ON ledger.postings (account, currency);
 
 -- A text as its length and its bytes, so that no two rows of fields read alike; null has the length -1.
 CREATE OR REPLACE FUNCTION ledger.field(value text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -190,13 +193,19 @@ RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE AS $$
             FROM ledger.postings WHERE entry_id = entry.id))
 $$;
 
--- A complete entry has all of its lines, each under its own number, so this keeps it from ever getting another.
+-- A complete entry has all of its lines, each under its own number, so this keeps it from ever getting another. What
+-- is asked is the entry as it is seen before the statement: lines that come in one statement with their entry, or that
+-- a transaction adds which does not see it, would pass unasked, so they are refused.
 CREATE OR REPLACE FUNCTION ledger.check_line() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     expected integer;
 BEGIN
     SELECT lines INTO expected FROM ledger.entries WHERE id = NEW.entry_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'entry % is not there for line %: an entry comes first, and in a statement of its own',
+            NEW.entry_id, NEW.line USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_comes_first';
+    END IF;
     IF NEW.line > expected THEN
         RAISE EXCEPTION 'entry % has % postings, line % is not one of them', NEW.entry_id, expected, NEW.line
             USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_is_complete';
@@ -212,21 +221,22 @@ CREATE OR REPLACE FUNCTION ledger.check_balance(entry bigint) RETURNS void LANGU
 DECLARE
     expected integer;
     found integer;
+    last integer;
     off text;
 BEGIN
     SELECT lines INTO expected FROM ledger.entries WHERE id = entry;
-    SELECT sum(per_currency.lines), string_agg(per_currency.currency || ' ' || per_currency.total, ', ')
-            FILTER (WHERE per_currency.total <> 0)
-        INTO found, off
-        FROM (SELECT currency, count(*) AS lines, sum(amount) AS total
+    SELECT sum(per_currency.lines), max(per_currency.last), string_agg(
+            per_currency.currency || ' ' || per_currency.total, ', ') FILTER (WHERE per_currency.total <> 0)
+        INTO found, last, off
+        FROM (SELECT currency, count(*) AS lines, max(line) AS last, sum(amount) AS total
               FROM ledger.postings WHERE entry_id = entry GROUP BY currency) AS per_currency;
     IF off IS NOT NULL THEN
         RAISE EXCEPTION 'entry % does not balance: %', entry, off
             USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_balances';
     END IF;
-    IF found IS DISTINCT FROM expected THEN
+    IF (found, last) IS DISTINCT FROM (expected, expected) THEN
         RAISE EXCEPTION 'entry % has % postings, it says %', entry, coalesce(found, 0), expected
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_is_complete';
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_is_complete', DETAIL = format('last line: %s', last);
     END IF;
 END $$;
 
@@ -274,6 +284,26 @@ BEGIN
     END IF;
 END $$;
 
+-- A split names the trade because of which it is booked, if it is because of one.
+CREATE OR REPLACE FUNCTION ledger.check_split(entry bigint) RETURNS void LANGUAGE plpgsql
+    SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    split ledger.entries;
+    trade ledger.entries;
+BEGIN
+    SELECT * INTO split FROM ledger.entries WHERE id = entry;
+    IF split.kind <> 'split' THEN
+        RETURN;
+    END IF;
+    SELECT * INTO trade FROM ledger.entries
+        WHERE tape_sequence = split.tape_sequence AND kind IN ('fill', 'bust');
+    IF (split.symbol, split.trade_id, split.client_order_id, split.config_hash)
+        IS DISTINCT FROM (trade.symbol, trade.trade_id, trade.client_order_id, trade.config_hash) THEN
+        RAISE EXCEPTION 'entry % does not name the trade of which it is the split', entry
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'split_names_its_trade';
+    END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION ledger.check_entry() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -287,6 +317,7 @@ BEGIN
     PERFORM ledger.check_balance(entry);
     PERFORM ledger.check_entry_chain(entry);
     PERFORM ledger.check_correction(entry);
+    PERFORM ledger.check_split(entry);
     RETURN NULL;
 END $$;
 
@@ -321,6 +352,8 @@ CREATE TABLE IF NOT EXISTS ledger.trade_costs (
     tape_sequence bigint PRIMARY KEY REFERENCES ledger.archive,
     ts_us bigint NOT NULL,
     symbol text NOT NULL,
+    -- The venue's; a bust has that of the trade which it takes back.
+    trade_id text NOT NULL,
     side text NOT NULL CHECK (side IN ('BUY', 'SELL')),
     quantity numeric NOT NULL,
     price numeric NOT NULL,
@@ -328,6 +361,7 @@ CREATE TABLE IF NOT EXISTS ledger.trade_costs (
     reference_source text,
     slippage numeric NOT NULL,
     fee numeric NOT NULL,
+    fee_currency text NOT NULL CHECK (fee_currency ~ '^[A-Z0-9]{2,15}$'),
     fee_value numeric NOT NULL,
     maker boolean NOT NULL,
     client_order_id text NOT NULL,
@@ -343,10 +377,14 @@ CREATE TABLE IF NOT EXISTS ledger.trade_costs (
     config_hash text,
     -- What the model of costs says of the fee, in quote currency, and how what was charged differs from that.
     fee_expected numeric,
-    fee_finding text CHECK (fee_finding IN ('dearer', 'cheaper', 'unpriced'))
+    fee_finding text CHECK (fee_finding IN ('dearer', 'cheaper', 'unpriced')),
+    -- What it says of the slippage; null without a reference price.
+    slippage_expected numeric
 );
 CREATE INDEX IF NOT EXISTS trade_costs_ts_us ON ledger.trade_costs (ts_us);
-CREATE INDEX IF NOT EXISTS trade_costs_trip ON ledger.trade_costs (trip);
+-- What readers ask for page by page: of one trip, of one symbol, of one kind.
+CREATE INDEX IF NOT EXISTS trade_costs_trip ON ledger.trade_costs (trip, tape_sequence);
+CREATE INDEX IF NOT EXISTS trade_costs_symbol ON ledger.trade_costs (symbol, tape_sequence);
 
 -- One row for each round trip that ended. gross = edge - slippage and net = gross - fees + funding, exactly.
 CREATE TABLE IF NOT EXISTS ledger.trips (
@@ -371,7 +409,8 @@ CREATE TABLE IF NOT EXISTS ledger.trips (
     net numeric NOT NULL,
     -- What the protective stop would have lost; null without one. The result in R is net / risked.
     risked numeric,
-    trigger text NOT NULL CHECK (trigger IN ('signal', 'stop', 'protection', 'flatten', 'bust', 'unknown')),
+    trigger text NOT NULL CHECK (trigger IN ('signal', 'stop', 'protection', 'flatten', 'bust', 'movement',
+                                           'unknown')),
     signal text,
     regime text,
     tier text,
@@ -391,6 +430,7 @@ CREATE TABLE IF NOT EXISTS ledger.trips (
 CREATE INDEX IF NOT EXISTS trips_closed_us ON ledger.trips (closed_us);
 -- In the order in which they were committed: a trip that opened later may end sooner.
 CREATE INDEX IF NOT EXISTS trips_closed_sequence ON ledger.trips (closed_sequence, number);
+CREATE INDEX IF NOT EXISTS trips_symbol ON ledger.trips (symbol, closed_sequence, number);
 
 -- One row for each books message, and one for the end of each UTC day.
 CREATE TABLE IF NOT EXISTS ledger.equity (
@@ -409,7 +449,7 @@ CREATE TABLE IF NOT EXISTS ledger.equity (
     exposure numeric NOT NULL,
     treasury numeric NOT NULL,
     -- Since the opening, so that a span's result comes out of its two ends: what came in or went out, with what was
-    -- held at opening; what was charged apart from any trade; dust, and what no evidence explains.
+    -- held at opening; what was charged apart from any trade; dust, and what is missing unexplained.
     transfers numeric NOT NULL,
     charges numeric NOT NULL,
     other numeric NOT NULL
@@ -417,7 +457,7 @@ CREATE TABLE IF NOT EXISTS ledger.equity (
 CREATE INDEX IF NOT EXISTS equity_ts_us ON ledger.equity (ts_us);
 
 -- One row for each UTC day that has ended and had a message: where its result came from. Fees are with what was charged
--- apart from any trade; other is dust, and what no evidence explains.
+-- apart from any trade; other is dust, and what is missing unexplained.
 CREATE TABLE IF NOT EXISTS ledger.days (
     day date PRIMARY KEY,
     edge numeric NOT NULL,
@@ -458,6 +498,8 @@ EXCEPTION WHEN data_exception THEN
 END $$;
 
 CREATE INDEX IF NOT EXISTS entries_ts_us ON ledger.entries (ts_us);
+-- Fills are most of the journal: whoever asks for them finds them by number, and each costs one index less.
+CREATE INDEX IF NOT EXISTS entries_kind ON ledger.entries (kind, id) WHERE kind <> 'fill';
 
 -- The checkpoint ----------------------------------------------------------------------------------------------
 
@@ -512,7 +554,7 @@ CREATE OR REPLACE TRIGGER advance_checkpoint BEFORE UPDATE ON ledger.checkpoint
 -- The seals -----------------------------------------------------------------------------------------------------
 
 -- Where archive and journal stood, signed with a key that is not in this database (tollgate_ledger.seal): who may
--- rewrite rows here, chains and all, cannot sign them.
+-- rewrite rows here, chains and all, and cannot read that key, cannot sign them.
 CREATE TABLE IF NOT EXISTS ledger.seals (
     number bigint PRIMARY KEY CHECK (number >= 1),
     archived_sequence bigint NOT NULL UNIQUE REFERENCES ledger.archive,
@@ -562,6 +604,7 @@ GRANT SELECT, UPDATE ON ledger.checkpoint TO tollgate_ledger;
 GRANT SELECT ON ledger.balances, ledger.schema_version TO tollgate_ledger;
 GRANT EXECUTE ON FUNCTION ledger.chain_hash, ledger.field, ledger.entry_hash TO tollgate_ledger, tollgate_reader;
 GRANT EXECUTE ON FUNCTION ledger.check_balance, ledger.check_entry_chain, ledger.check_correction TO tollgate_ledger;
+GRANT EXECUTE ON FUNCTION ledger.check_split TO tollgate_ledger;
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO tollgate_reader;
 GRANT EXECUTE ON FUNCTION ledger.readable TO tollgate_reader;
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import BUSY, Platform
 from tollgate_chassis.tape import LostRace, NatsTape, Record
+from tollgate_chassis.tape.records import NO_HEADERS
 from tollgate_contracts.codec import DeadLetter, decode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.subjects import writer_prefix
@@ -41,11 +42,12 @@ class Hand:
         self.tape = tape
         self._prefix = writer_prefix("main", service)
 
-    async def put(self, subject: str, data: bytes, message_id: str) -> int:
+    async def put(self, subject: str, data: bytes, message_id: str, headers: Mapping[str, str] = NO_HEADERS) -> int:
         """Append after whatever the service itself wrote last; returns the sequence."""
         while True:
             try:
-                return await self.tape.append(subject, data, message_id, await self.tape.last_of(self._prefix))
+                last = await self.tape.last_of(self._prefix)
+                return await self.tape.append(subject, data, message_id, last, headers)
             except LostRace:
                 # The genuine service was faster; it has the same right as we.
                 continue

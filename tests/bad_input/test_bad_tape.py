@@ -44,6 +44,7 @@ LETTERS: dict[str, tuple[dict[str, Any] | bytes, str, str]] = {
     "an unknown version": ({"version": 99}, "unknown_version", "version"),
     "a time in the year 9999": ({"ts_us": 253_402_300_799_000_000}, "invalid", "ts_us"),
     "a time in seconds and a half": ({"ts_us": 1.5}, "invalid", "ts_us"),
+    "a cycle that no database holds": ({"cycle_id": 2**63}, "invalid", "cycle_id"),
     "another desk": ({"desk": "other"}, "foreign_writer", "tape.other.strategy"),
     "another symbol than its subject": ({"symbol": "ETH-USDT"}, "foreign_writer", "tape.main.strategy.intent.ETH-USDT"),
     "the writer of another": ({"writer": "risk"}, "invalid", "writer"),
@@ -57,6 +58,8 @@ LETTERS: dict[str, tuple[dict[str, Any] | bytes, str, str]] = {
     "nested without end": (b"[" * 100_000, "not_json", "recursion"),
 }
 AHEAD = "a clock an hour ahead"
+# The broker carries it, and no text of a database can hold it; the books are kept all the same.
+ZERO = "a\0b"
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +76,7 @@ async def append_all(desk: Platform) -> dict[str, list[DeadLetter]]:
         for number, (name, case) in enumerate(cases.items()):
             own = {"id": f"strategy:bad:{number}", "cause": None, "symbol": "BTC-USDT", "run_id": "forged"}
             data = case if isinstance(case, bytes) else changed(genuine, **(own | case))
-            placed[await hand.put(SUBJECT, data, f"strategy:bad:{number}")] = name
+            placed[await hand.put(SUBJECT, data, f"strategy:bad:{number}:{ZERO}", {"tracestate": ZERO})] = name
     found: dict[str, list[DeadLetter]] = {}
     async with asyncio.timeout(PATIENCE_S):
         while sum(len(each) for each in found.values()) < len(placed) * len(SERVICES):
@@ -243,8 +246,8 @@ async def decide_by_clocks(desk: Platform) -> dict[str, set[str]]:
         for number, (name, (ahead_us, venue_ahead_us, _)) in enumerate(CLOCKS.items()):
             message = quote(number, now_us() + ahead_us, now_us() + venue_ahead_us)
             await hand.put("tape.main.marketdata.quote", encode(message), message.id)
-            # The largest cycle there is, too: no database has a column for it.
-            wanted = intent(200 + number, Decimal(30), cycle_id=10**30)
+            # The largest cycle there is, too.
+            wanted = intent(200 + number, Decimal(30), cycle_id=2**63 - 1)
             outcomes[name] = codes(await decide(desk, wanted))
     return outcomes
 

@@ -15,7 +15,8 @@ from tests.conftest import BUSY, Platform, ask_venue, assert_everyone_agrees, se
 
 pytestmark = pytest.mark.platform
 HALTED = 70
-# A tape of one mebibyte is full of quotes after some seconds.
+# A tape of one mebibyte is full of these quotes after some seconds.
+FLOOD = {"TOLLGATE_SIMVENUE__QUOTES_PER_S": "600"}
 FULL_S = 120
 ROOM = {"TOLLGATE_CONSOLE__TAPE_MIB_MAX": "64"}
 WORDS = ("the broker has no room", "nothing is lost", "console.tape_mib_max", "free space on the broker's disk")
@@ -50,11 +51,11 @@ def assert_stopped_for_want_of_room(desk: Platform) -> None:
 
 
 def test_a_full_tape_halts_the_services_and_a_larger_one_goes_on(platform: Callable[..., Platform]) -> None:
-    desk = platform({**BUSY, "TOLLGATE_CONSOLE__TAPE_MIB_MAX": "1"})
+    desk = platform(BUSY | FLOOD | {"TOLLGATE_CONSOLE__TAPE_MIB_MAX": "1"})
     desk.start()
     assert_stopped_for_want_of_room(desk)
     desk.stop()
-    desk.environment |= ROOM
+    desk.environment |= BUSY | ROOM
     desk.start()
     fills = desk.fills()
     desk.wait_until(lambda: desk.fills() > fills, "fills on a larger tape", 60)

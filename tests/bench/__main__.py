@@ -15,6 +15,7 @@ from tests.bench import (
     reading,
     reconciling,
     recovering,
+    remembering,
     replaying,
     reporting,
     startup,
@@ -37,10 +38,11 @@ def _benches(directory: Path, quick: bool) -> dict[str, Callable[[], list[Result
         "reconciliation": lambda: reconciling.measure(directory, 5 if quick else 50),
         "recovery": lambda: recovering.measure(directory, recovering.LENGTHS[: 2 if quick else None]),
         "replay": lambda: replaying.measure(directory, 2_000 if quick else replaying.MESSAGES_MIN),
-        "booking": lambda: booking.measure(
-            directory, *((1_200, 5_000, 2) if quick else (booking.FILLS, booking.FLAT_FILLS, 10))
+        "booking": lambda: booking.measure(directory, *((1_200, 2) if quick else (booking.FILLS, 10))),
+        "memory": lambda: remembering.measure(
+            directory, *((5_000, 200) if quick else (remembering.FILLS, remembering.LIVES))
         ),
-        "reading": lambda: reading.measure(directory, *((2_000, 20) if quick else (reading.ROWS, 200))),
+        "reading": lambda: reading.measure(directory, *((2_000, 20) if quick else (reading.ROWS, 100))),
         "report": lambda: reporting.measure(2_000 if quick else reporting.FILLS),
     }
 

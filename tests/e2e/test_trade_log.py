@@ -1,9 +1,11 @@
 """Where the money came from, on a platform that trades: every trade, trip and part of the equity accounted for."""
 
 import asyncio
+import gzip
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -51,7 +53,7 @@ async def ask(desk: Platform, *queries: str) -> list[list[asyncpg.Record]]:
 
 def held(desk: Platform) -> set[str]:
     """Return the symbols that the books hold."""
-    return {position["symbol"] for position in desk.status("ledger")["positions"]}
+    return {position["symbol"] for position in desk.books()["positions"]}
 
 
 class Row:
@@ -61,20 +63,29 @@ class Row:
         self.__dict__.update(record)
 
 
-def test_every_trade_and_every_trip_is_accounted_for_to_the_last_digit(platform: Callable[..., Platform]):
-    """Also after a bust, a deposit and a charge: risk closes what is held, and the nets of all trips are the rest."""
+def test_every_trade_and_every_trip_is_accounted_for_to_the_last_digit(
+    platform: Callable[..., Platform], tmp_path: Path
+):
+    """Also after a bust, a deposit and a charge: everyone agrees, and the nets of all trips are what equity has moved.
+
+    Meanwhile entries are protected by stops, far away, so that they rest and are taken back for every exit; at the end
+    risk closes what is held, and the run replays byte for byte.
+    """
     environment = BUSY | {"TOLLGATE_STRATEGY__PROTECTIVE_STOP_BPS": "300"}
     desk = platform(environment, policy=PATIENT | {"cash.treasury_share_bps": "2000"})
     desk.start()
+    desk.wait_until(lambda: desk.fills() >= FILLS // 3, f"{FILLS // 3} fills", 120)
+    drill(desk, "POST", "movements", {"type": "DEPOSIT", "currency": "USDT", "amount": "1234.5"})
+    drill(desk, "POST", "movements", {"type": "FEE", "currency": "USDT", "amount": "-3.25"})
     desk.wait_until(lambda: desk.fills() >= FILLS, f"{FILLS} fills", 120)
     # Stops are taken back, so that nothing is under way when a sale is taken back that had ended its trip.
     assert desk.engage(level="CANCEL").status_code == httpx.codes.OK
     settle(desk)
+    assert_everyone_agrees(desk)
     ((sold,),) = asyncio.run(ask(desk, _LAST_EXIT))
-    drill(desk, "POST", "movements", {"type": "DEPOSIT", "currency": "USDT", "amount": "1234.5"})
-    drill(desk, "POST", "movements", {"type": "FEE", "currency": "USDT", "amount": "-3.25"})
     drill(desk, "POST", "busts", {"trade_id": sold["trade_id"]})
     desk.wait_until(lambda: sold["symbol"] in held(desk), "the bust in the books", 60)
+    assert [fill.busts for fill in assert_everyone_agrees(desk).fills if fill.busts] == [sold["trade_id"]]
     assert desk.engage(level="FLATTEN", wait_flat_s=60).status_code == httpx.codes.OK
     desk.wait_until(lambda: not held(desk), "nothing is held", 60)
     settle(desk)
@@ -108,3 +119,16 @@ def test_every_trade_and_every_trip_is_accounted_for_to_the_last_digit(platform:
     for check in ("verify", "rebuild"):
         audit = desk.run("audit", check, *where, timeout_s=120)
         assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert desk.release(timeout_s=60).status_code == httpx.codes.OK, "what was taken back does not stand in the way"
+    assert_the_run_replays(desk, tmp_path / "run.jsonl.gz")
+
+
+def assert_the_run_replays(desk: Platform, run: Path) -> None:
+    """Record the run, end the platform, and compare; the stops of the run had come to rest at the venue."""
+    assert desk.run("record", str(run), "--state-dir", str(desk.state)).returncode == 0
+    assert desk.stop() == 0
+    with gzip.open(run, "rt") as lines:
+        rested = sum('protects\\":\\"tg' in line and 'to_state\\":\\"ACKNOWLEDGED' in line for line in lines)
+    assert rested >= 1
+    replayed = desk.run("replay", str(run), timeout_s=300)
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr

@@ -1,6 +1,7 @@
 """The way out of a drift that nothing explains: an operator says so, everybody agrees again, and trading goes on."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -18,8 +19,10 @@ QUICK = {
 }
 JOURNAL = """
 SELECT kind, movement_id, account, currency, amount FROM ledger.entries JOIN ledger.postings ON entry_id = entries.id
-WHERE account LIKE 'suspense:%' OR reverses IS NOT NULL OR movement_id LIKE '%.corrected-%' ORDER BY entries.id, line
+WHERE account LIKE 'suspense:%' OR reverses IS NOT NULL OR movement_id LIKE '%/corrected-%' ORDER BY entries.id, line
 """
+# What operators have said to the ledger, refused or not.
+CALLS = "SELECT body FROM ledger.archive WHERE subject = 'tape.main.ledger.operator_call' ORDER BY tape_sequence"
 
 
 def test_what_is_gone_without_a_reason_is_booked_in_suspense_and_called_by_its_name_later(
@@ -34,6 +37,7 @@ def test_what_is_gone_without_a_reason_is_booked_in_suspense_and_called_by_its_n
     drill(desk, "PUT", "faults", {"rules": [GONE]})
     for service in ("execution", "ledger"):
         desk.wait_until(lambda each=service: desk.status(each)["drifting"] == ["USDT"], f"drift in {service}", 60)
+    desk.wait_until(lambda: desk.status("risk")["mode"] == "OBSERVE_ONLY", "risk lets nothing through", 30)
 
     word = ("--reason", "lost in a migration", "--actor", "ann", "--state-dir", str(desk.state))
     too_much = desk.run("resolve", "--drift", "USDT", "--amount", "-8", *word)
@@ -42,18 +46,25 @@ def test_what_is_gone_without_a_reason_is_booked_in_suspense_and_called_by_its_n
     assert (taken.returncode, taken.stdout.strip()) == (0, "USDT: booked in suspense; 0 USDT of the drift is left")
     for service in ("execution", "ledger"):
         desk.wait_until(lambda each=service: desk.status(each)["drifting"] == [], f"no drift in {service}", 60)
-    assert desk.status("ledger")["suspense"] == {"USDT": "7.5"}
+    assert desk.books()["suspense"] == {"USDT": "7.5"}
     assert_everyone_agrees(desk)
 
     [(_, movement_id, account, currency, amount)] = asyncio.run(journal(desk))
     assert (account, currency, amount) == ("suspense:drift", "USDT", Decimal("7.5"))
     number = asyncio.run(entry_of(desk, movement_id))
+    refused = desk.run("correct", "1", "--as", "WITHDRAWAL", *word)
+    assert (refused.returncode, "entry 1 is of kind opening" in refused.stderr) == (1, True), refused.stderr
     corrected = desk.run("correct", str(number), "--as", "WITHDRAWAL", *word)
     assert corrected.stdout.strip() == f"entry {number}: taken back, and booked as WITHDRAWAL", corrected.stderr
-    desk.wait_until(lambda: desk.status("ledger")["suspense"] == {}, "nothing in suspense")
+    desk.wait_until(lambda: desk.books().get("suspense") == {}, "nothing in suspense")
     desk.wait_until(lambda: desk.status("ledger")["uncommitted"] == 0, "everything committed")
     kinds = [row["kind"] for row in asyncio.run(journal(desk))]
     assert kinds == ["movement", "correction", "correction", "movement", "movement"]
+    said = [json.loads(row["body"]) for row in asyncio.run(fetch(desk, CALLS))]
+    assert [(call["token"], call["actor"], call["status"]) for call in said] == [
+        ("books", "ann", 409),
+        ("books", "ann", 200),
+    ]
     assert_everyone_agrees(desk)
     assert desk.release(timeout_s=60).is_success, "what was explained does not stand in the way"
     before = desk.fills()

@@ -48,6 +48,8 @@ class Database:
     def __init__(self) -> None:
         self.epoch = 0
         self.rows: dict[str, Row] = {}
+        self.was_restored = False
+        """Whether rows may be gone that were there once."""
         self._places: dict[tuple[str, Leg, int], Row] = {}
         self._decisions: set[tuple[str, Leg, int]] = set()
 
@@ -103,6 +105,10 @@ class Database:
         """Return those that have a row."""
         return frozenset(client_order_ids) & self.rows.keys()
 
+    def trust_again(self) -> None:
+        """Note that nothing is doubted any more."""
+        self.was_restored = False
+
     def find(self, client_order_ids: Sequence[str]) -> tuple[JournalRow, ...]:
         """Return the rows of those that have one, oldest first."""
         return tuple(_whole(key, row) for key, row in self._oldest_first() if key in client_order_ids)
@@ -150,6 +156,14 @@ class Journal:
     async def which_are_there(self, client_order_ids: Sequence[str]) -> frozenset[str]:
         """Return those of the ids that have a row."""
         return await self._call(lambda: self._database.which_are_there(client_order_ids))
+
+    async def was_restored(self) -> bool:
+        """Tell whether rows may be missing."""
+        return await self._call(lambda: self._database.was_restored)
+
+    async def trust_again(self) -> None:
+        """Note that nothing is doubted any more."""
+        await self._call(self._database.trust_again)
 
     async def find(self, client_order_ids: Sequence[str]) -> tuple[JournalRow, ...]:
         """Return the rows of those of the ids that have one."""

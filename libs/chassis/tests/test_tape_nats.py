@@ -63,6 +63,20 @@ async def test_an_append_is_read_back_with_its_name_subject_and_bytes(tape):
     assert await tape.bounds() == Bounds(1, 1)
 
 
+async def test_a_zero_character_is_carried_in_a_subject_an_id_and_a_header(tape):
+    """Which no text of a database can hold, so a record is archived otherwise (``archived``)."""
+    await tape.append(f"{SUBJECT}\0", b"a", "risk:1:\0", 0, {"x": "a\0b"})
+    [record] = await tape.read(1, 10)
+    assert (record.subject, record.message_id, dict(record.headers)) == (f"{SUBJECT}\0", "risk:1:\0", {"x": "a\0b"})
+
+
+async def test_a_subject_is_carried_that_is_longer_than_an_index_takes(tape):
+    subject = f"{SUBJECT}.{'x' * 3_500}"
+    await tape.append(subject, b"a", "risk:1:0", 0)
+    [record] = await tape.read(1, 10)
+    assert record.subject == subject
+
+
 async def test_an_empty_tape_reads_as_nothing(tape):
     assert await tape.read(1, 10) == []
     assert await tape.bounds() == Bounds(1, 0)

@@ -3,7 +3,7 @@
 import pytest
 
 from tollgate_chassis.tape import Record
-from tollgate_chassis.tape.reading import AHEAD_US_MAX, DUPLICATE, Reading, Refused
+from tollgate_chassis.tape.reading import AHEAD_US_MAX, CYCLE_MAX, DUPLICATE, Reading, Refused
 from tollgate_contracts.codec import encode
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.ledger import Drift
@@ -120,3 +120,14 @@ def test_an_id_that_its_writer_cannot_give_is_refused(message_id: str, cause: in
     assert isinstance(refused, Refused)
     assert refused.reason == "invalid"
     assert refused.detail.startswith("id, cause: expected marketdata:")
+
+
+@pytest.mark.parametrize(("over", "is_taken"), [(0, True), (1, False)])
+def test_a_cycle_that_no_database_can_hold_is_refused(over: int, *, is_taken: bool) -> None:
+    message = clock(CYCLE_MAX + over, NOW_US)
+    outcome = Reading("main").read(record(message))
+    if is_taken:
+        assert outcome == message
+    else:
+        assert isinstance(outcome, Refused)
+        assert outcome.detail == f"cycle_id: expected at most {CYCLE_MAX}, got {CYCLE_MAX + 1}"

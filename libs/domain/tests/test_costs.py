@@ -1,4 +1,4 @@
-"""The cost model: which tier applies, what a trade and a position are expected to cost, and the model's fingerprint."""
+"""The cost model: which tier applies, what a trade is expected to cost, and the model's fingerprint."""
 
 import json
 import os
@@ -14,11 +14,10 @@ from pydantic import ValidationError
 
 from tollgate_contracts.config import canonical_json
 from tollgate_contracts.execution import Liquidity
-from tollgate_domain.costs import DAY_US, VOLUME_DAYS, CostModel, FeeTier, FundingTerms, MarketTier, TradedVolume
+from tollgate_domain.costs import DAY_US, VOLUME_DAYS, CostModel, FeeTier, MarketTier, TradedVolume, tier_at
 
 D = Decimal
 MAKER, TAKER = Liquidity.MAKER, Liquidity.TAKER
-HOUR_US = 3_600_000_000
 
 
 def tier(volume_from: str, maker_bps: str, taker_bps: str) -> FeeTier:
@@ -32,7 +31,6 @@ MODEL = CostModel(
         MarketTier(name="major", symbols=("BTC-USDT",), half_spread_bps=D("0.5"), slippage_bps=D(1)),
         MarketTier(name="rest", half_spread_bps=D(4), slippage_bps=D(6)),
     ),
-    funding=FundingTerms(rate_bps=D(2), interval_ms=28_800_000),
 )
 
 rates = st.decimals(-10, 100, places=6)
@@ -63,7 +61,7 @@ def models(draw: Any) -> CostModel:
     ],
 )
 def test_a_tier_applies_from_its_volume_on(volume, expected):
-    assert MODEL.tier_at(D(volume)) == expected
+    assert tier_at(MODEL.fee_tiers, D(volume)) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,8 +85,17 @@ def test_the_stated_tier_is_the_cheapest_that_is_below_the_venues_word_in_neithe
 
 
 @given(models(), rates, rates)
-def test_what_taking_costs_at_most_is_never_below_the_venues_word(model, maker_bps, taker_bps):
-    assert model.taker_bps_at_most(maker_bps, taker_bps) >= max(taker_bps, D(0))
+def test_what_a_trade_is_charged_at_most_is_never_below_the_venues_word(model, maker_bps, taker_bps):
+    """Also where the venue states that making costs more than taking."""
+    assert model.fee_bps_at_most(maker_bps, taker_bps) >= max(maker_bps, taker_bps, D(0))
+
+
+@pytest.mark.parametrize(
+    ("maker_bps", "taker_bps", "expected"),
+    [("5", "15", "15"), ("10", "18", "20"), ("10", "25", "25"), ("30", "25", "30"), ("-1.5", "15", "15")],
+)
+def test_a_trade_is_charged_at_most_what_the_tier_or_the_venue_says_whichever_is_more(maker_bps, taker_bps, expected):
+    assert MODEL.fee_bps_at_most(D(maker_bps), D(taker_bps)) == D(expected)
 
 
 @given(models())
@@ -102,17 +109,15 @@ def test_each_tier_is_found_again_by_the_rates_that_it_says(model):
 @given(models(), st.sampled_from(Liquidity), values, st.tuples(values, values))
 def test_more_volume_never_makes_a_trade_dearer(model, liquidity, value, volumes):
     less, more = sorted(volumes)
-    assert model.tier_at(more).fee(value, liquidity) <= model.tier_at(less).fee(value, liquidity)
+    assert tier_at(model.fee_tiers, more).fee(value, liquidity) <= tier_at(model.fee_tiers, less).fee(value, liquidity)
 
 
 @given(models(), st.sampled_from(Liquidity), values, values, values)
 def test_fees_are_exact_and_of_parts_add_up_to_that_of_the_whole(model, liquidity, first, second, volume):
     """No rounding hides in the model: silent ones raise, and the sum over parts is the fee of the sum."""
-    chosen = model.tier_at(volume)
+    chosen = tier_at(model.fee_tiers, volume)
     assert chosen.fee(first, liquidity) + chosen.fee(second, liquidity) == chosen.fee(first + second, liquidity)
-    expected = model.expected("BTC-USDT", first, liquidity, chosen)
-    assert expected.total == sum(expected)
-    assert expected.fee * 10_000 == first * chosen.rate_bps(liquidity)
+    assert chosen.fee(first, liquidity) * 10_000 == first * chosen.rate_bps(liquidity)
 
 
 def test_the_largest_value_that_a_message_can_name_has_an_exact_fee():
@@ -129,34 +134,10 @@ def test_a_rebate_is_below_zero_and_taking_never_is(value):
 
 def test_what_takes_pays_spread_and_slippage_of_its_symbol_and_what_makes_does_not():
     value = D(10_000)
-    assert MODEL.expected("BTC-USDT", value, TAKER, FIRST) == (D(20), D("0.5"), D(1))
-    assert MODEL.expected("XRP-USDT", value, TAKER, SECOND) == (D(15), D(4), D(6))
-    assert MODEL.expected("XRP-USDT", value, MAKER, PAID) == (D("-1.5"), D(0), D(0))
-    assert MODEL.expected("XRP-USDT", value, TAKER, SECOND).total == D(25)
-
-
-@pytest.mark.parametrize(
-    ("value", "from_us", "until_us", "expected"),
-    [
-        ("1000", 0, 8 * HOUR_US - 1, "0"),
-        ("1000", 0, 8 * HOUR_US, "0.2"),
-        ("1000", 8 * HOUR_US, 16 * HOUR_US - 1, "0"),
-        ("1000", 8 * HOUR_US - 1, 16 * HOUR_US, "0.4"),
-        ("1000", 0, 2 * DAY_US, "1.2"),
-        ("-1000", 0, DAY_US, "-0.6"),
-    ],
-)
-def test_funding_is_due_at_fixed_hours_and_a_short_receives_what_a_long_pays(value, from_us, until_us, expected):
-    assert MODEL.funding_cost(D(value), from_us, until_us) == D(expected)
-
-
-@given(st.integers(0, 10**17), st.integers(0, 10**17), st.integers(0, 10**17), st.sampled_from([7, 60, 480, 1440]))
-def test_funding_of_two_spans_is_that_of_both_together(first, second, third, minutes):
-    """Also where payments do not divide the day, and so begin anew at midnight."""
-    model = CostModel(funding=FundingTerms(rate_bps=D(1), interval_ms=minutes * 60_000))
-    start, middle, end = sorted((first, second, third))
-    parts = model.funding_cost(D(1), start, middle) + model.funding_cost(D(1), middle, end)
-    assert parts == model.funding_cost(D(1), start, end)
+    assert MODEL.slippage("BTC-USDT", value, TAKER) == D("1.5")
+    assert MODEL.slippage("XRP-USDT", value, TAKER) == D(10)
+    assert MODEL.slippage("XRP-USDT", -value, TAKER) == D(-10)
+    assert MODEL.slippage("XRP-USDT", value, MAKER) == D(0)
 
 
 PUBLISHED = [
@@ -174,7 +155,7 @@ PUBLISHED = [
 def test_the_model_says_what_venues_publish_and_charge(venue, published, liquidity, value, by_hand, charged):
     """Worked out by hand from each venue's own table; what it then charged differs by its rounding and no more."""
     model = CostModel(fee_tiers=(published,), fee_tolerance_bps=D(0))
-    expected = model.tier_at(D(0)).fee(D(value), liquidity)
+    expected = tier_at(model.fee_tiers, D(0)).fee(D(value), liquidity)
     assert expected == D(by_hand)
     assert model.tolerates(D(charged), expected, D(value))
     assert not model.tolerates(D(charged) + D("0.0002"), expected, D(value))
@@ -209,7 +190,6 @@ def test_any_change_is_another_fingerprint():
         {"fee_dust": D(1)},
         {"fee_tolerance_bps": D(1)},
         {"markets": (MarketTier(name="all", half_spread_bps=D(1), slippage_bps=D(1)),)},
-        {"funding": FundingTerms(rate_bps=D(3))},
     ]
     fingerprints = [MODEL.model_copy(update=change).fingerprint for change in changes]
     assert len(set(fingerprints)) == len(changes)
@@ -249,7 +229,7 @@ def test_the_fingerprint_is_the_same_in_another_process():
         ({"markets": [("a", ["BTC-USDT"])]}, "every tier but the last"),
         ({"markets": [("a", []), ("b", [])]}, "every tier but the last"),
         ({"markets": [("a", ["BTC-USDT"]), ("b", ["BTC-USDT"]), ("c", [])]}, "BTC-USDT must be in one tier only"),
-        ({"funding": {"interval_ms": 0}}, "greater than or equal to 60000"),
+        ({"funding": {}}, "Extra inputs"),
         ({"spread": "1"}, "Extra inputs"),
     ],
 )

@@ -11,9 +11,11 @@ from tollgate_contracts.execution import Bust, Fill, Liquidity, VenueTrade
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.strategy import Side
-from tollgate_domain.fees import SHARES_MAX, lacks_rate
-from tollgate_domain.portfolio import Booking, Holding, Portfolio
+from tollgate_domain.fees import Share, lacks_rate
+from tollgate_domain.holdings import Holding
+from tollgate_domain.portfolio import Booking, Portfolio
 from tollgate_domain.round_trips import Aside, RoundTrip, RoundTrips
+from tollgate_domain.traces import REMEMBERED_MAX
 
 BUY, SELL = Side.BUY, Side.SELL
 BTC, BNB = "BTC-USDT", "BNB-USDT"
@@ -90,6 +92,7 @@ class After(NamedTuple):
     sums: tuple[str, str, str]
     """Cash, realized, fees."""
     beside: dict[str, str]
+    moved: str = "0"
 
 
 @pytest.mark.parametrize(
@@ -112,17 +115,17 @@ class After(NamedTuple):
         ),
         pytest.param(
             [fill(BUY, "2", "100"), fill(SELL, "1.9", "100", "0.15", "BTC", "100")],
-            After(("0", "0"), ("990", "5", "15"), {"BTC": "-0.05"}),
-            id="more than there is of it: the rest comes from beside, where nothing has a cost",
+            After(("0", "0"), ("990", "0", "15"), {"BTC": "-0.05"}, "5"),
+            id="more than there is of it: the rest comes from beside, and has been brought in",
         ),
         pytest.param(
             [fill(BUY, "1", "100", "0.01", "BNB", "500")],
-            After(("1", "100"), ("900", "5", "5"), {"BNB": "-0.01"}),
+            After(("1", "100"), ("900", "0", "5"), {"BNB": "-0.01"}, "5"),
             id="in a currency that is not held",
         ),
         pytest.param(
             [fill(BUY, "1", "100", "-0.01", "BNB", "500")],
-            After(("1", "100"), ("900", "-5", "-5"), {"BNB": "0.01"}),
+            After(("1", "100"), ("900", "0", "-5"), {"BNB": "0.01"}, "-5"),
             id="a rebate in a currency that is not held",
         ),
         pytest.param(
@@ -155,6 +158,7 @@ def test_what_a_fee_is_taken_from_and_what_it_is_worth(fills, expected):
     assert (held.quantity, held.cost) == tuple(map(Decimal, expected.held))
     assert (portfolio.cash, portfolio.realized, portfolio.fees) == tuple(map(Decimal, expected.sums))
     assert portfolio.snapshot()["beside"] == expected.beside
+    assert portfolio.moved == Decimal(expected.moved)
     for each, snapshot in zip(reversed(named), reversed(snapshots), strict=True):
         portfolio.undo(bust(each))
         assert portfolio.snapshot() == snapshot
@@ -165,7 +169,7 @@ def test_a_fee_in_another_symbols_base_is_a_sale_of_that_symbol():
     portfolio = opened()
     portfolio.apply(fill(BUY, "2", "50", symbol=BNB))
     booking = portfolio.apply(fill(BUY, "1", "100", "0.5", "BNB", "60", name="2"))
-    assert booking == Booking(ZERO, Decimal(30), Decimal(25), Decimal(5))
+    assert booking == Booking(ZERO, Decimal(30), Share(Decimal("0.5"), Decimal(25), Decimal(30)))
     assert booking.result == -25
     assert portfolio.holding(BNB) == Holding(Decimal("1.5"), Decimal(75))
     assert (portfolio.realized, portfolio.fees, portfolio.beside("BNB")) == (5, 30, 0)
@@ -188,7 +192,8 @@ def test_who_holds_a_part_of_the_account_leaves_the_fees_of_others_to_the_rest()
 
 def test_what_was_opened_with_has_no_cost_so_its_whole_value_is_realized():
     portfolio = opened(BNB="3")
-    assert portfolio.apply(fill(BUY, "1", "100", "1", "BNB", "50")) == (0, 50, 0, 50)
+    booking = portfolio.apply(fill(BUY, "1", "100", "1", "BNB", "50"))
+    assert booking == Booking(ZERO, Decimal(50), Share(Decimal(1), ZERO, Decimal(50)))
     assert portfolio.holding(BNB) == Holding(Decimal(2), ZERO)
 
 
@@ -235,15 +240,15 @@ def test_an_old_fee_comes_back_at_the_average_cost_of_what_is_held():
     portfolio.apply(fill(BUY, "1000", "100", name="first"))
     old = fill(BUY, "1", "100", "0.5", "BTC", "100", name="old")
     portfolio.apply(old)
-    for number in range(SHARES_MAX):
+    for number in range(REMEMBERED_MAX):
         portfolio.apply(fill(BUY, "1", "100", "0.1", "BNB", "1", name=str(number)))
-    portfolio.apply(fill(BUY, "1128.5", "200", name="dear"))
+    portfolio.apply(fill(BUY, "1256.5", "200", name="dear"))
     held = portfolio.holding(BTC)
-    assert held == Holding(Decimal(2257), Decimal(338550))
+    assert held == Holding(Decimal(2513), Decimal(376950))
     fees = portfolio.fees
     portfolio.undo(bust(old))
     # Half a coin comes back at 150, and the coin goes at the 100 that it was bought for.
-    assert portfolio.holding(BTC) == Holding(Decimal("2256.5"), Decimal(338525))
+    assert portfolio.holding(BTC) == Holding(Decimal("2512.5"), Decimal(376925))
     assert portfolio.fees == fees - 50
 
 
@@ -256,7 +261,7 @@ def test_a_rebate_that_was_spent_since_comes_from_beside():
     portfolio.undo(bust(rebated))
     assert portfolio.holdings() == {}
     assert portfolio.beside("BNB") == Decimal("-0.4")
-    assert portfolio.cash == 1000 + portfolio.realized - portfolio.fees
+    assert portfolio.cash == 1000 + portfolio.realized - portfolio.fees + portfolio.moved
 
 
 AMOUNTS = st.decimals(min_value="0.00000001", max_value="99999", places=8, allow_nan=False)
@@ -274,22 +279,33 @@ TRADES = st.tuples(
 STEPS = st.lists(TRADES, min_size=1, max_size=25)
 
 
-def fills_of(portfolio: Portfolio, steps: list[tuple]) -> list[Fill]:
-    """Book what was drawn, sales cut to what is held, and return the fills."""
-    fills = []
+def booked_of(portfolio: Portfolio, steps: list[tuple]) -> list[tuple[Fill, Booking]]:
+    """Book what was drawn, sales cut to what is held, and return the fills with what was booked."""
+    booked = []
     for number, (symbol, side, quantity, price, *fee) in enumerate(steps):
         size = min(quantity, portfolio.holding(symbol).quantity) if side is SELL else quantity
         if size:
-            fills.append(fill(side, size, price, *fee, name=str(number), symbol=symbol))
-            portfolio.apply(fills[-1])
-    return fills
+            made = fill(side, size, price, *fee, name=str(number), symbol=symbol)
+            booked.append((made, portfolio.apply(made)))
+    return booked
+
+
+def fills_of(portfolio: Portfolio, steps: list[tuple]) -> list[Fill]:
+    """Book what was drawn and return the fills."""
+    return [made for made, _ in booked_of(portfolio, steps)]
+
+
+def negative(booking: Booking) -> Booking:
+    """Return a booking with every sign turned."""
+    share = Share(*(-amount for amount in booking.share))
+    return Booking(-booking.realized, -booking.fee, share, -booking.brought_in)
 
 
 def assert_lawful(portfolio: Portfolio, fills: list[Fill], before: dict[str, Decimal]) -> None:
     """Assert every law of the portfolio after ``fills``, whatever was booked and taken back on the way."""
     holdings = portfolio.holdings()
     cost = sum((holding.cost for holding in holdings.values()), ZERO)
-    assert portfolio.cash + cost == before["USDT"] + portfolio.realized - portfolio.fees
+    assert portfolio.cash + cost == before["USDT"] + portfolio.realized - portfolio.fees + portfolio.moved
     for currency in ("BTC", "BNB", "EUR"):
         symbol = f"{currency}-USDT"
         traded = sum(
@@ -343,18 +359,19 @@ def test_a_fill_and_its_bust_leave_nothing_behind_in_any_currency(steps):
     portfolio, trips = opened(BNB="7"), RoundTrips()
     trips.take_in(BNB, Decimal(7), Decimal(3), 0)
     *_, last = steps
-    for made in fills_of(portfolio, steps):
-        trips.apply(made, 1)
+    for made, booking in booked_of(portfolio, steps):
+        trips.apply(made, booking, 1)
     symbol, side, quantity, price, *fee = last
     size = min(quantity, portfolio.holding(symbol).quantity) if side is SELL else quantity
     if size:
         made = fill(side, size, price, *fee, name="last", symbol=symbol)
         before = portfolio.snapshot()
         booked = portfolio.apply(made)
-        assert portfolio.undo(bust(made)) == tuple(-amount for amount in booked)
+        undone = portfolio.undo(bust(made))
+        assert undone == negative(booked)
         assert portfolio.snapshot() == before
-        result = trips.apply(made, 2).result
-        assert trips.undo(bust(made), 3).result == -result
+        result = trips.apply(made, booked, 2).result
+        assert trips.undo(bust(made), undone, 3).result == -result
 
 
 @given(STEPS, st.none() | st.integers(min_value=0, max_value=99))
@@ -362,18 +379,18 @@ def test_all_trips_together_have_brought_what_the_portfolio_has(steps, which):
     """Ended and open ones, in whatever currency fees were: realized less fees, and what they hold is the same."""
     portfolio, trips = opened(), RoundTrips()
     results, told = ZERO, []
-    fills = fills_of(portfolio, steps)
-    for number, made in enumerate(fills):
-        booked = trips.apply(made, number)
+    booked_fills = booked_of(portfolio, steps)
+    for number, (made, booking) in enumerate(booked_fills):
+        booked = trips.apply(made, booking, number)
         results += booked.result
         told += [booked.ended, booked.aside and booked.aside.ended]
-    if which is not None and fills:
-        undone = bust(fills[which % len(fills)])
+    if which is not None and booked_fills:
+        undone = bust(booked_fills[which % len(booked_fills)][0])
         try:
-            portfolio.undo(undone)
+            booking = portfolio.undo(undone)
         except ValueError:
             return
-        booked = trips.undo(undone, len(fills))
+        booked = trips.undo(undone, booking, len(steps))
         results += booked.result
         told += [booked.ended, booked.aside and booked.aside.ended]
     ended = sum((trip.result for trip in told if trip is not None), ZERO)
@@ -386,10 +403,11 @@ def test_all_trips_together_have_brought_what_the_portfolio_has(steps, which):
 
 def test_a_fee_may_end_the_trip_of_the_currency_that_it_takes():
     """What the fee was worth is the trip's that it was charged to; what spending it has won is the other's."""
-    trips = RoundTrips()
-    trips.apply(fill(BUY, "0.5", "50", symbol=BNB), 1)
-    trips.apply(fill(BUY, "1", "100", name="2"), 2)
-    booked = trips.apply(fill(SELL, "1", "110", "0.5", "BNB", "60", name="3"), 3)
+    trips, portfolio = RoundTrips(), opened()
+    for number, made in enumerate((fill(BUY, "0.5", "50", symbol=BNB), fill(BUY, "1", "100", name="2")), start=1):
+        trips.apply(made, portfolio.apply(made), number)
+    made = fill(SELL, "1", "110", "0.5", "BNB", "60", name="3")
+    booked = trips.apply(made, portfolio.apply(made), 3)
     assert booked.result == 10 - 30 + 5
     assert booked.ended == RoundTrip(BTC, Decimal(-20), 2, 3, stopped=False)
     assert booked.aside == Aside(BNB, Decimal(5), RoundTrip(BNB, Decimal(5), 1, 3, stopped=False))
@@ -398,8 +416,9 @@ def test_a_fee_may_end_the_trip_of_the_currency_that_it_takes():
 
 def test_a_sale_and_its_fee_end_a_trip_together():
     """Most venues take a sale's fee in what it was sold for; one that takes it in what was sold must be sold less."""
-    trips = RoundTrips()
-    trips.apply(fill(BUY, "1", "100", "0.1", "BTC", "100"), 1)
-    booked = trips.apply(fill(SELL, "0.8", "110", "0.1", "BTC", "110", name="2"), 2)
+    trips, portfolio = RoundTrips(), opened()
+    bought, sold = fill(BUY, "1", "100", "0.1", "BTC", "100"), fill(SELL, "0.8", "110", "0.1", "BTC", "110", name="2")
+    trips.apply(bought, portfolio.apply(bought), 1)
+    booked = trips.apply(sold, portfolio.apply(sold), 2)
     assert booked.ended == RoundTrip(BTC, Decimal(-12), 1, 2, stopped=False)
     assert booked.aside is None

@@ -11,8 +11,10 @@ from tollgate_contracts.execution import Bust, Fill, Liquidity, VenueTrade
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Account, Balance
 from tollgate_contracts.strategy import Side
-from tollgate_domain.lots import REMEMBERED_MAX, FifoBook
-from tollgate_domain.portfolio import OversoldError, Portfolio
+from tollgate_domain.fees import Share
+from tollgate_domain.lots import FifoBook
+from tollgate_domain.portfolio import Booking, OversoldError, Portfolio
+from tollgate_domain.traces import REMEMBERED_MAX
 
 BUY, SELL = Side.BUY, Side.SELL
 BTC, ETH = "BTC-USDT", "ETH-USDT"
@@ -51,6 +53,9 @@ def bust(of: Fill) -> Bust:
     return Bust(**{**of.model_dump(exclude={"kind", "version", "trade"}), "id": f"{of.id}-b", "trade": of.trade})
 
 
+NO_FEE = Booking(ZERO, ZERO)
+
+
 def shown(book: FifoBook, symbol: str = BTC) -> list[tuple[str, str, str]]:
     return [(lot.trade_id, str(lot.quantity), str(lot.cost.normalize())) for lot in book.lots(symbol)]
 
@@ -58,9 +63,9 @@ def shown(book: FifoBook, symbol: str = BTC) -> list[tuple[str, str, str]]:
 def test_a_sale_takes_the_oldest_lots_first() -> None:
     """Two at 100 and two at 120: three sold at 130 have cost 320, and at average cost they would have cost 330."""
     book = FifoBook()
-    book.apply(fill("a", BUY, "2", "100"))
-    book.apply(fill("b", BUY, "2", "120"))
-    sold = book.apply(fill("c", SELL, "3", "130"))
+    book.apply(fill("a", BUY, "2", "100"), NO_FEE)
+    book.apply(fill("b", BUY, "2", "120"), NO_FEE)
+    sold = book.apply(fill("c", SELL, "3", "130"), NO_FEE)
     assert [(lot.trade_id, lot.quantity, lot.cost) for lot in sold] == [("a", 2, 200), ("b", 1, 120)]
     assert book.realized == 390 - 320
     assert shown(book) == [("b", "1", "1.2E+2")]
@@ -69,28 +74,28 @@ def test_a_sale_takes_the_oldest_lots_first() -> None:
 def test_what_was_held_at_opening_leaves_first_and_has_cost_nothing() -> None:
     book = FifoBook()
     book.open(BTC, Decimal(1), 0)
-    book.apply(fill("a", BUY, "1", "100"))
-    book.apply(fill("b", SELL, "1", "50"))
+    book.apply(fill("a", BUY, "1", "100"), NO_FEE)
+    book.apply(fill("b", SELL, "1", "50"), NO_FEE)
     assert (book.realized, book.cost(BTC)) == (50, 100)
 
 
 def test_more_than_is_held_cannot_leave() -> None:
     book = FifoBook()
-    book.apply(fill("a", BUY, "1", "100"))
+    book.apply(fill("a", BUY, "1", "100"), NO_FEE)
     with pytest.raises(OversoldError):
-        book.apply(fill("b", SELL, "1.00000001", "100"))
+        book.apply(fill("b", SELL, "1.00000001", "100"), NO_FEE)
     with pytest.raises(OversoldError):
-        book.undo(bust(fill("z", BUY, "2", "100")))
+        book.undo(bust(fill("z", BUY, "2", "100")), NO_FEE)
 
 
 def test_a_busted_sale_brings_its_lots_back_as_they_were() -> None:
     book = FifoBook()
     for trade_id, price in (("a", "100"), ("b", "120")):
-        book.apply(fill(trade_id, BUY, "2", price))
+        book.apply(fill(trade_id, BUY, "2", price), NO_FEE)
     before = shown(book)
     sale = fill("c", SELL, "3", "130")
-    book.apply(sale)
-    book.undo(bust(sale))
+    book.apply(sale, NO_FEE)
+    book.undo(bust(sale), NO_FEE)
     assert (shown(book), book.realized) == (before, 0)
 
 
@@ -98,34 +103,36 @@ def test_of_a_busted_purchase_that_was_sold_the_next_lots_go_as_if_it_had_never_
     """Bought one at 100 and one at 120, sold one at 130; without the first the sale has sold the second."""
     book = FifoBook()
     first = fill("a", BUY, "1", "100")
-    book.apply(first)
-    book.apply(fill("b", BUY, "1", "120"))
-    book.apply(fill("c", SELL, "1", "130"))
-    book.undo(bust(first))
+    book.apply(first, NO_FEE)
+    book.apply(fill("b", BUY, "1", "120"), NO_FEE)
+    book.apply(fill("c", SELL, "1", "130"), NO_FEE)
+    book.undo(bust(first), NO_FEE)
     assert (shown(book), book.realized) == ([], 130 - 120)
 
 
 def test_a_fee_in_the_base_currency_leaves_like_a_sale_at_its_rate() -> None:
     book = FifoBook()
-    book.apply(fill("a", BUY, "1", "100", fee="0.001", currency="BTC", rate="110"))
+    share = Share(Decimal("0.001"), Decimal("0.1"), Decimal("0.11"))
+    booking = Booking(ZERO, Decimal("0.11"), share)
+    book.apply(fill("a", BUY, "1", "100", fee="0.001", currency="BTC", rate="110"), booking)
     assert (book.quantity(BTC), book.cost(BTC), book.realized) == (Decimal("0.999"), Decimal("99.9"), Decimal("0.01"))
 
 
 def test_a_part_of_a_lot_is_rounded_once_and_the_rest_keeps_the_rest() -> None:
     book = FifoBook()
-    book.apply(fill("a", BUY, "3", "0.000000000000000001"))
-    book.apply(fill("b", SELL, "0.5", "1"))
+    book.apply(fill("a", BUY, "3", "0.000000000000000001"), NO_FEE)
+    book.apply(fill("b", SELL, "0.5", "1"), NO_FEE)
     assert book.cost(BTC) + (Decimal("0.5") - book.realized) == Decimal("0.000000000000000003")
 
 
 def test_the_lots_of_a_sale_long_ago_come_back_at_its_price_and_change_no_result() -> None:
     book = FifoBook()
-    book.apply(fill("a", BUY, "1000", "100"))
+    book.apply(fill("a", BUY, "1000", "100"), NO_FEE)
     sales = [fill(f"s{number}", SELL, "1", "130") for number in range(REMEMBERED_MAX + 1)]
     for sale in sales:
-        book.apply(sale)
+        book.apply(sale, NO_FEE)
     realized = book.realized
-    book.undo(bust(sales[0]))
+    book.undo(bust(sales[0]), NO_FEE)
     assert book.realized == realized
     assert shown(book)[-1] == ("s0", "1", "1.3E+2")
 
@@ -159,10 +166,10 @@ class Both:
     def apply(self, made: Fill) -> None:
         """Book a fill in both, unless it would sell more than is held."""
         try:
-            self.portfolio.apply(made)
+            booking = self.portfolio.apply(made)
         except OversoldError:
             return
-        self.lots.apply(made)
+        self.lots.apply(made, booking)
         self.fills.append(made)
 
     def undo(self, which: int) -> None:
@@ -171,10 +178,10 @@ class Both:
             return
         made = self.fills[which % len(self.fills)]
         try:
-            self.portfolio.undo(bust(made))
+            booking = self.portfolio.undo(bust(made))
         except OversoldError:
             return
-        self.lots.undo(bust(made))
+        self.lots.undo(bust(made), booking)
         self.fills.remove(made)
 
     def check(self) -> None:

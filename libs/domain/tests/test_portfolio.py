@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tollgate_contracts.execution import Fill, Liquidity, VenueTrade
 from tollgate_contracts.reconciliation import Account, Balance, VenuePosition
 from tollgate_contracts.strategy import Side
-from tollgate_domain.portfolio import Holding, KindError, OversoldError, Portfolio, signed
+from tollgate_domain.holdings import Holding, signed
+from tollgate_domain.portfolio import Booking, KindError, OversoldError, Portfolio
 
 ENVELOPE = {"desk": "main", "run_id": "r1", "ts_us": 1, "cycle_id": 1}
 CLIENT_ORDER_ID = "tg" + "0" * 30
@@ -85,7 +86,7 @@ def test_what_open_orders_lock_is_held_too():
 
 def test_a_round_trip_realizes_the_price_difference_and_keeps_fees_apart():
     portfolio = opened()
-    assert portfolio.apply(fill(Side.BUY, "100", "3", "0.6")) == (0, Decimal("0.6"), 0, 0)
+    assert portfolio.apply(fill(Side.BUY, "100", "3", "0.6")) == Booking(Decimal(0), Decimal("0.6"))
     assert portfolio.apply(fill(Side.SELL, "110", "1", "0.22")).realized == 10
     assert portfolio.holding("BTC-USDT") == Holding(Decimal(2), Decimal(200))
     assert portfolio.apply(fill(Side.SELL, "90", "2", "0.36")).result == Decimal("-20.36")

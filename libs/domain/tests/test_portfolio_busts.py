@@ -10,8 +10,10 @@ from tollgate_contracts.execution import Bust, Fill, Liquidity, VenueTrade
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
 from tollgate_contracts.strategy import Side
-from tollgate_domain.portfolio import REMEMBERED_MAX, Holding, KindError, OversoldError, Portfolio, signed
+from tollgate_domain.holdings import Holding, signed
+from tollgate_domain.portfolio import Booking, KindError, OversoldError, Portfolio
 from tollgate_domain.round_trips import RoundTrips
+from tollgate_domain.traces import REMEMBERED_MAX
 
 BUY, SELL = Side.BUY, Side.SELL
 BTC = "BTC-USDT"
@@ -120,12 +122,13 @@ def test_a_fill_and_its_bust_leave_nothing_behind(steps: Steps):
         made = fill(str(number), side, quantity, price, fee)
         before = portfolio.snapshot()
         booked = portfolio.apply(made, perpetual=True)
-        assert portfolio.undo(bust(made), perpetual=True) == tuple(-amount for amount in booked)
+        undone = portfolio.undo(bust(made), perpetual=True)
+        assert undone == Booking(-booked.realized, -booked.fee)
         assert portfolio.snapshot() == before
-        result = trips.apply(made, number)
-        assert trips.undo(bust(made), number).result == -result.result
+        result = trips.apply(made, booked, number)
+        assert trips.undo(bust(made), undone, number).result == -result.result
         portfolio.apply(made, perpetual=True)
-        trips.apply(made, number)
+        trips.apply(made, booked, number)
 
 
 @given(STEPS, st.integers(min_value=0))
@@ -151,10 +154,11 @@ def test_the_results_of_all_trips_survive_any_bust(steps: Steps, which: int):
     trips, results, finished, fills = RoundTrips(), ZERO, ZERO, []
     for number, (side, quantity, price, fee) in enumerate(steps):
         fills.append(fill(str(number), side, quantity, price, fee))
-        booked = trips.apply(fills[-1], number)
+        booked = trips.apply(fills[-1], Booking(ZERO, fee), number)
         results += booked.result
         finished += ZERO if booked.ended is None else booked.ended.result
-    undone = trips.undo(bust(fills.pop(which % len(fills))), len(steps))
+    made = fills.pop(which % len(fills))
+    undone = trips.undo(bust(made), Booking(ZERO, -made.trade.fee), len(steps))
     results += undone.result
     finished += ZERO if undone.ended is None else undone.ended.result
     cash = -sum((signed(each.side, each.trade.quantity) * each.trade.price + each.trade.fee for each in fills), ZERO)
@@ -203,10 +207,10 @@ def test_an_old_sale_comes_back_at_the_average_cost_of_what_is_held():
     portfolio.apply(old)
     for number in range(REMEMBERED_MAX):
         portfolio.apply(fill(str(number), SELL, "1", "100", "0"))
-    portfolio.apply(fill("dear", BUY, "871", "200", "0"))
-    assert portfolio.holding(BTC) == Holding(Decimal(1742), Decimal(261_300))
+    portfolio.apply(fill("dear", BUY, "743", "200", "0"))
+    assert portfolio.holding(BTC) == Holding(Decimal(1486), Decimal(222_900))
     portfolio.undo(bust(old))
-    assert portfolio.holding(BTC) == Holding(Decimal(1743), Decimal(261_450))
+    assert portfolio.holding(BTC) == Holding(Decimal(1487), Decimal(223_050))
 
 
 def test_spot_that_was_sold_since_cannot_be_taken_back():

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tollgate_contracts.execution import Fill, Liquidity, VenueTrade
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.strategy import Side
-from tollgate_domain.portfolio import signed
-from tollgate_domain.round_trips import RoundTrip, RoundTrips
+from tollgate_domain.holdings import signed
+from tollgate_domain.portfolio import Booking
+from tollgate_domain.round_trips import Booked, RoundTrip, RoundTrips
 
 BUY, SELL = Side.BUY, Side.SELL
 ONE_SHORT = Decimal(-1)
@@ -42,10 +43,15 @@ def fill(side: Side, quantity: Decimal | str, price: Decimal | str, fee: Decimal
     )
 
 
+def book(trips: RoundTrips, made: Fill, now_us: int, **how: bool) -> Booked:
+    """Book a fill whose fee is in the quote currency, as a portfolio books it."""
+    return trips.apply(made, Booking(ZERO, made.trade.fee), now_us, **how)
+
+
 def ended(*fills: Fill) -> tuple[RoundTrips, list[RoundTrip]]:
     """Book the fills at 10, 20, 30 ... microseconds and return the trips that have ended."""
     trips = RoundTrips()
-    booked = [trips.apply(each, 10 * number) for number, each in enumerate(fills, start=1)]
+    booked = [book(trips, each, 10 * number) for number, each in enumerate(fills, start=1)]
     return trips, [each.ended for each in booked if each.ended is not None]
 
 
@@ -85,20 +91,20 @@ def test_what_was_held_at_opening_counts_from_the_mark_at_which_it_is_taken_in()
     """What it cost before is not known, or not ours to count."""
     trips = RoundTrips()
     trips.take_in("BTC-USDT", Decimal(2), Decimal(100), 5)
-    booked = trips.apply(fill(SELL, "2", "90"), 10)
+    booked = book(trips, fill(SELL, "2", "90"), 10)
     assert booked.result == -21
     assert booked.ended == RoundTrip("BTC-USDT", Decimal(-21), 5, 10, stopped=False)
     trips.take_in("BTC-USDT", ONE_SHORT, Decimal(100), 20)
-    assert trips.apply(fill(BUY, "1", "90"), 30).result == 9
+    assert book(trips, fill(BUY, "1", "90"), 30).result == 9
 
 
 @pytest.mark.parametrize("stopped", [True, False])
 def test_the_trade_that_ends_a_trip_says_whether_a_stop_did(stopped):
     """A stop that only reduced the position has not ended it."""
     trips = RoundTrips()
-    trips.apply(fill(BUY, "2", "100"), 1)
-    assert trips.apply(fill(SELL, "1", "90"), 2, stopped=not stopped).ended is None
-    last = trips.apply(fill(SELL, "1", "90"), 3, stopped=stopped).ended
+    book(trips, fill(BUY, "2", "100"), 1)
+    assert book(trips, fill(SELL, "1", "90"), 2, stopped=not stopped).ended is None
+    last = book(trips, fill(SELL, "1", "90"), 3, stopped=stopped).ended
     assert last is not None
     assert last.stopped is stopped
 
@@ -112,7 +118,7 @@ def test_all_trips_together_have_brought_what_all_trades_have(steps):
     """Ended and open ones: cash that came in, less what the open position has cost, to the last digit."""
     trips, cash, results, finished = RoundTrips(), ZERO, ZERO, ZERO
     for number, (side, quantity, price, fee) in enumerate(steps):
-        booked = trips.apply(fill(side, quantity, price, fee), number)
+        booked = book(trips, fill(side, quantity, price, fee), number)
         cash -= signed(side, quantity) * price + fee
         results += booked.result
         finished += ZERO if booked.ended is None else booked.ended.result

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollgate_contracts.money import plain
-from tollgate_domain.treasury import TREASURY_STEP, Capital, treasury_share
+from tollgate_contracts.reconciliation import MovementType
+from tollgate_domain.treasury import TREASURY_STEP, Capital, treasury_share, unexplained_parts
 
 RESULTS = st.decimals(min_value="-99999", max_value="99999", places=18, allow_nan=False)
 SHARES = st.decimals(min_value=0, max_value=10_000, places=4, allow_nan=False)
@@ -78,3 +79,60 @@ def test_the_treasury_never_holds_more_than_its_share(results, share_bps):
         highest = max(highest, total)
     whole = highest * share_bps / 10_000
     assert whole - TREASURY_STEP * len(results) <= capital.treasury <= whole
+
+
+@pytest.mark.parametrize(
+    ("before", "amount", "expected"),
+    [
+        pytest.param("0", "200", ("0", "200"), id="what is there too much is no profit"),
+        pytest.param("200", "-200", ("0", "-200"), id="and gone again it is no loss"),
+        pytest.param("200", "-300", ("-100", "-200"), id="but what goes beyond it is"),
+        pytest.param("0", "-200", ("-200", "0"), id="what is missing is a loss"),
+        pytest.param("-200", "200", ("200", "0"), id="and found again makes it good"),
+        pytest.param("-200", "300", ("200", "100"), id="and no more than good"),
+    ],
+)
+def test_what_nobody_can_explain_is_counted_by_its_sum_so_far(before, amount, expected):
+    result, transferred = unexplained_parts(Decimal(before), Decimal(amount))
+    assert (plain(result), plain(transferred)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "expected", "transferred"),
+    [
+        (MovementType.DEPOSIT, "50", ("1050", "0", "0"), "50"),
+        (MovementType.WITHDRAWAL, "-50", ("950", "0", "0"), "-50"),
+        (MovementType.TRANSFER, "-50", ("950", "0", "0"), "-50"),
+        (MovementType.FUNDING, "50", ("1040", "10", "0"), "0"),
+        (MovementType.FUNDING, "-50", ("950", "0", "50"), "0"),
+        (MovementType.DUST, "-50", ("950", "0", "50"), "0"),
+        (MovementType.FEE, "-50", ("950", "0", "50"), "0"),
+        (MovementType.REBATE, "50", ("1040", "10", "0"), "0"),
+        (MovementType.UNEXPLAINED, "50", ("1050", "0", "0"), "50"),
+        (MovementType.UNEXPLAINED, "-50", ("950", "0", "50"), "0"),
+    ],
+)
+def test_what_moves_is_a_result_or_a_transfer_by_its_type(kind, amount, expected, transferred):
+    capital, moved = Capital(trading=Decimal(1000)).move(kind, Decimal(amount), Decimal(2000))
+    assert (plain(capital.trading), plain(capital.treasury), plain(capital.deficit)) == expected
+    assert plain(moved) == transferred
+
+
+CENTS = st.decimals(min_value="-999", max_value="999", places=2, allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.booleans(), CENTS), max_size=40))
+def test_the_treasury_gets_nothing_of_what_nobody_can_explain(steps):
+    """Whatever comes and goes unexplained between the results, it never holds more than it would without."""
+    capital = without = Capital(trading=Decimal(1000))
+    total, share_bps = Decimal(1000), Decimal(2500)
+    for is_result, amount in steps:
+        total += amount
+        if is_result:
+            capital, without = capital.book(amount, share_bps), without.book(amount, share_bps)
+        else:
+            before = capital
+            capital, _ = capital.move(MovementType.UNEXPLAINED, amount, share_bps)
+            assert capital.treasury == before.treasury or before.unexplained < 0 < amount, "a loss was made good"
+        assert capital.treasury <= without.treasury
+        assert capital.trading + capital.treasury == total

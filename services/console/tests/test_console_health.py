@@ -39,17 +39,18 @@ OWN: dict[str, dict[str, Any]] = {
         "decisions": {"APPROVED": 3, "REJECTED": 2, "by_reason": {"data.stale": 2}},
     },
     "execution": {"orders": {"FILLED": 3}, "fills": 4, "refusals": {}, "permit": {"age_ms": 100, "epoch": 2}},
-    "ledger": {
-        "cash": {"USDT": "99400"},
-        "equity": "100001",
-        "realized": "0",
-        "fees": "1.2",
-        "drawdown": "0",
-        "positions": [
-            {"symbol": "BTC-USDT", "quantity": "0.01", "cost": "600", "mark": "60100", "unrealized": "1"},
-            {"symbol": "ETH-USDT", "quantity": "0", "cost": "0", "mark": None, "unrealized": "0"},
-        ],
-    },
+    "ledger": {},
+}
+BOOKS: dict[str, Any] = {
+    "cash": {"USDT": "99400"},
+    "equity": "100001",
+    "realized": "0",
+    "fees": "1.2",
+    "drawdown": "0",
+    "positions": [
+        {"symbol": "BTC-USDT", "quantity": "0.01", "cost": "600", "mark": "60100", "unrealized": "1"},
+        {"symbol": "ETH-USDT", "quantity": "0", "cost": "0", "mark": None, "unrealized": "0"},
+    ],
 }
 
 
@@ -64,7 +65,8 @@ def answers(**changes: Any) -> Answers:
     }
     place = {"position": 10, "tip": 12, "lag": 2, "live": True}
     status: dict[str, Any] = {name: {**place, **OWN[name]} for name in SERVICES}
-    built = {"platform": platform, "status": status, "not_ready": {name: [] for name in SERVICES}, "venue_up": True}
+    built = {"platform": platform, "status": status, "not_ready": {name: [] for name in SERVICES}}
+    built |= {"venue_up": True, "books": BOOKS}
     return Answers(**{**built, **changes})
 
 
@@ -127,6 +129,14 @@ def test_a_service_that_is_catching_up_is_not_healthy_yet() -> None:
     risk["live"] = False
     report = build_report(found)
     assert (report["healthy"], report["services"]["risk"]["up"]) == (False, True)
+
+
+def test_without_a_token_nothing_is_said_of_the_books() -> None:
+    """And the platform is no less healthy for it."""
+    report = build_report(answers(books=None))
+    assert report["healthy"] is True
+    assert {report[key] for key in ("cash", "equity", "realized", "fees", "drawdown")} == {None}
+    assert report["positions"] is None
 
 
 def test_the_table_says_the_same_to_people() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from tollgate_chassis.tape import Record
 from tollgate_chassis.tape.reading import Reading, Refused
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import Layout
-from tollgate_console.recovery.backup import DUMP, MANIFEST, Manifest, read_manifest
+from tollgate_console.provision.keys import SEAL_PUBLIC_KEYS
+from tollgate_console.recovery.backup import DUMP, MANIFEST, SCHEMAS, Manifest, backup_desk, read_manifest
 from tollgate_console.recovery.publishing import _refusal
 from tollgate_console.recovery.tape import _lost, _same, _seen, _set_aside
+from tollgate_console.settings import load_settings
+from tollgate_console.supervisor.alone import held
+from tollgate_console.supervisor.lock import StateLock
 from tollgate_console.supervisor.postgres_process import MAJOR
 
 
@@ -24,13 +29,14 @@ def backup(tmp_path: Path) -> Path:
     dump = b"a dump"
     (tmp_path / DUMP).write_bytes(dump)
     digest = hashlib.sha256(dump).hexdigest()
-    manifest = Manifest(1, MAJOR, {"archived_sequence": 7, "entry": 2}, len(dump), digest)
+    manifest = Manifest(1, MAJOR, "main", SCHEMAS, {"archived_sequence": 7, "entry": 2}, len(dump), digest)
+    (tmp_path / SEAL_PUBLIC_KEYS).write_text("ab\n")
     (tmp_path / MANIFEST).write_text(json.dumps(manifest.values()))
     return tmp_path
 
 
 def test_a_backup_is_read_as_it_was_written(backup: Path) -> None:
-    assert read_manifest(backup).checkpoint == {"archived_sequence": 7, "entry": 2}
+    assert read_manifest(backup, "main").checkpoint == {"archived_sequence": 7, "entry": 2}
 
 
 def change(backup: Path, **changes: Any) -> None:
@@ -41,7 +47,7 @@ def change(backup: Path, **changes: Any) -> None:
 def test_a_damaged_dump_is_refused(backup: Path) -> None:
     (backup / DUMP).write_bytes(b"b dump")
     with pytest.raises(ConsoleError, match="is damaged"):
-        read_manifest(backup)
+        read_manifest(backup, "main")
 
 
 @pytest.mark.parametrize(
@@ -49,21 +55,56 @@ def test_a_damaged_dump_is_refused(backup: Path) -> None:
     [
         ({"format": "tollgate-backup/9"}, "format 'tollgate-backup/9'", ConsoleExit.USAGE),
         ({"postgres_major": MAJOR + 1}, f"made by PostgreSQL {MAJOR + 1}", ConsoleExit.BAD_CONFIGURATION),
+        ({"schemas": {**SCHEMAS, "ledger": 2}}, "schemas of versions", ConsoleExit.BAD_CONFIGURATION),
+        ({"desk": "other"}, "the books of desk 'other', this is desk 'main'", ConsoleExit.BAD_CONFIGURATION),
         ({"dump": {}}, "is no backup", ConsoleExit.USAGE),
     ],
 )
-def test_a_backup_of_another_version_is_refused(
+def test_a_backup_that_is_not_for_this_desk_and_version_is_refused(
     backup: Path, changes: dict[str, Any], words: str, code: ConsoleExit
 ) -> None:
     change(backup, **changes)
     with pytest.raises(ConsoleError, match=words) as refused:
-        read_manifest(backup)
+        read_manifest(backup, "main")
     assert refused.value.code is code
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConsoleError, match="is no backup"):
-        read_manifest(tmp_path)
+        read_manifest(tmp_path, "main")
+
+
+def test_a_backup_without_the_keys_of_its_seals_is_not_whole(backup: Path) -> None:
+    (backup / SEAL_PUBLIC_KEYS).unlink()
+    with pytest.raises(ConsoleError, match="is no backup"):
+        read_manifest(backup, "main")
+
+
+async def test_where_no_platform_is_nothing_is_made_and_nothing_backed_up(tmp_path: Path, layout: Layout) -> None:
+    """Neither in a directory that is mistyped, nor in one whose database is gone."""
+    layout.version_file.write_text("2\n")
+    before = sorted(layout.root.rglob("*"))
+    for where in (Layout(tmp_path / "mistyped"), layout):
+        with pytest.raises(ConsoleError, match="there is no platform's database") as refused:
+            await backup_desk(where, None, None, tmp_path / "backup")
+        assert refused.value.code is ConsoleExit.USAGE
+    after = sorted(tmp_path.rglob("*"))  # noqa: ASYNC240 - a test waits for nothing else
+    assert after == [layout.root, *before]
+
+
+async def test_while_a_command_is_alone_with_the_desk_nobody_takes_it_for_a_platform(
+    layout: Layout, base_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A killed supervisor has left its word on what runs; who asks is told who really holds the directory."""
+    monkeypatch.setenv("TOLLGATE_CONSOLE__DISK_FLOOR_MIB", "1")
+    layout.platform_file.write_text(json.dumps({"ports": {"postgres": 1}}))
+    (layout.root / "postgres" / "data").mkdir(parents=True)
+    (layout.root / "postgres" / "data" / "PG_VERSION").write_text(f"{MAJOR}\n")
+    with held(layout, load_settings(None, base_port)):
+        with pytest.raises(ConsoleError, match=f"no platform runs on it yet: pid {os.getpid()}"):
+            await backup_desk(layout, None, base_port, tmp_path / "backup")
+        with pytest.raises(ConsoleError, match=f"is in use: pid {os.getpid()}"), StateLock(layout):
+            pass
 
 
 def record(sequence: int, data: bytes = b"{}") -> Record:

@@ -141,7 +141,7 @@ def test_a_word_that_is_not_taken_fails_with_the_reason(
         (("tg1", "--drift", "USDT", "--amount", "1", "--reason", "r"), 2, "either ORDER with --outcome"),
         (("--drift", "USDT", "--amount", "-1.5", "--reason", "r"), 69, "no platform runs"),
         (("correct", "7", "--as", "GIFT", "--reason", "r"), 2, "is none of DEPOSIT, WITHDRAWAL"),
-        (("correct", "0", "--as", "FEE", "--reason", "r"), 2, "0 is not in the"),
+        (("correct", "0", "--as", "FEE", "--reason", "r"), 2, "for 'entry'"),
         (("correct", "7", "--as", "fee", "--reason", "r"), 69, "no platform runs"),
     ],
 )

@@ -6,24 +6,33 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import nkeys  # type: ignore[import-untyped]  # - the package has no stubs
 import pytest
 
 from tollgate_chassis.tape import Record
+from tollgate_chassis.tape.archived import archived_headers, archived_text
 from tollgate_chassis.tape.chain import GENESIS, continued
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import Layout
+from tollgate_console.provision.broker import PROVISIONER
 from tollgate_console.provision.database import DATABASE
+from tollgate_console.provision.keys import broker_public_key
 from tollgate_console.provision.logins import provision_logins
+from tollgate_console.provision.permissions import DESK_ACCOUNT
 from tollgate_console.recovery.database import Stopwatch
 from tollgate_console.recovery.publishing import TapePublisher
 from tollgate_console.recovery.tape import restore_tape
 from tollgate_console.settings import load_settings
-from tollgate_console.supervisor.alone import Desk, database_running, held
+from tollgate_console.supervisor.alone import Desk, Guest, broker_running, database_running, held
+from tollgate_contracts.codec import MESSAGE_BYTES_MAX
 
 COUNT = 600
 # Longer ago than the broker remembers ids, so the same id lay on the tape twice.
 TWICE = {500: 100}
 STORED_US = 1_700_000_000_000_000
+# As it lay on the tape it was as large as the broker allows, its one header with it.
+LARGEST = 9
+LARGEST_BYTES = MESSAGE_BYTES_MAX - len(f"NATS/1.0\r\nNats-Msg-Id: m{LARGEST}\r\n\r\n")
 
 
 def record(sequence: int, **changes: Any) -> Record:
@@ -31,8 +40,8 @@ def record(sequence: int, **changes: Any) -> Record:
         "sequence": sequence,
         "subject": f"tape.main.{'risk.mode' if sequence % 2 else 'execution.fill.BTC-USDT'}",
         "message_id": f"m{TWICE.get(sequence, sequence)}",
-        "data": b"\x00\xff" if sequence == 7 else f'{{"n":{sequence}}}'.encode(),
-        "headers": {"traceparent": f"00-{sequence}"} if sequence % 3 else {},
+        "data": {7: b"\x00\xff", LARGEST: b"x" * LARGEST_BYTES}.get(sequence, f'{{"n":{sequence}}}'.encode()),
+        "headers": {"traceparent": f'00-{sequence}"\0ü'} if sequence % 3 else {},
         "stored_us": STORED_US + sequence,
     }
     return Record(**{**fields, **changes})
@@ -47,8 +56,8 @@ async def archive(desk: Desk, records: list[Record]) -> None:
     chain, rows = GENESIS, []
     for each in records:
         chain = continued(chain, each)
-        identity = (each.sequence, each.message_id, each.subject, each.data)
-        rows.append((*identity, json.dumps(dict(each.headers)), each.stored_us, chain))
+        identity = (each.sequence, archived_text(each.message_id), archived_text(each.subject), each.data)
+        rows.append((*identity, archived_headers(each.headers), each.stored_us, chain))
     await connection.executemany("INSERT INTO ledger.archive VALUES ($1, $2, $3, $4, $5, $6, $7)", rows)
     await connection.execute("UPDATE ledger.checkpoint SET desk = 'main', archived_sequence = $1", len(records))
     await connection.close()
@@ -65,7 +74,7 @@ async def desk(layout: Layout, base_port: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_everything_comes_back_as_it_was_and_lost_places_are_marked(desk: Desk) -> None:
-    """Also an id that lay on the tape twice, and the first time of storing: what is read again is compared with it."""
+    """Also an id that lay on the tape twice, the first time of storing, and the largest record: all is compared."""
     state = desk.layout.service_state("risk")
     state.mkdir(parents=True)
     (state / "high-water").write_bytes(struct.pack(">Q", COUNT + 3))
@@ -115,3 +124,13 @@ async def test_nothing_is_put_back_where_nothing_is_archived(desk: Desk) -> None
     await archive(desk, [])
     with pytest.raises(ConsoleError, match="nothing is archived"):
         await restore_tape(desk, Stopwatch())
+
+
+async def test_the_broker_of_a_restore_knows_nobody_but_who_restores(desk: Desk) -> None:
+    """A service that is started meanwhile gets no answer, with whatever key."""
+    public = nkeys.from_seed(bytearray(nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_USER))).public_key.decode()
+    guest = Guest("restorer", public, ("tape.main.>",))
+    async with broker_running(desk, guest):
+        config = json.loads(desk.layout.broker_config.with_name("nats-restoring.json").read_text())
+    users = {name: [user["nkey"] for user in account["users"]] for name, account in config["accounts"].items()}
+    assert users == {DESK_ACCOUNT: [broker_public_key(desk.layout, PROVISIONER), guest.public_key]}

@@ -122,7 +122,8 @@ def test_the_list_shows_everything_but_the_tokens(provisioned: Layout) -> None:
     run(provisioned, "revoke", "anna")
     lines = run(provisioned, "list").stdout.splitlines()
     assert [line.split()[:2] for line in lines] == [
-        ["read", "live"], ["kill", "live"], ["release", "live"], ["limits", "live"], ["anna", "revoked"],
+        ["read", "live"], ["kill", "live"], ["release", "live"], ["limits", "live"], ["books", "live"],
+        ["anna", "revoked"],
     ]  # fmt: skip
     shown = json.loads(run(provisioned, "list", "--json").stdout)
     assert [(one["name"], one["scopes"], one["state"]) for one in shown][-1] == ("anna", ["limits"], "revoked")

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reconciliation import Balance, Movement, MovementType, Sync
+from tollgate_execution import explaining
 from tollgate_execution.api import build_router
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.explaining import Explainer, Explanation
@@ -109,8 +110,33 @@ async def test_of_two_words_at_once_the_second_finds_what_the_first_has_left(pla
     await drift(platform, "-7.5")
     said = await asyncio.gather(*(platform.shell.explain("USDT", Decimal("-7.5"), "twice") for _ in range(2)))
     assert said[0].explanation is Explanation.BOOKED
-    assert said[1].explanation in {Explanation.NOT_OF_IT, Explanation.NO_DRIFT}
+    assert said[1].explanation in {Explanation.NOT_JUDGED, Explanation.NO_DRIFT}
     assert len(unexplained(platform)) == 1
+
+
+async def test_a_word_that_is_not_read_back_yet_is_not_taken_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has waited in vain tries again: that must not book it twice, and turn the drift round."""
+    monkeypatch.setattr(explaining, "_READ_BACK_S", 0.0)
+    await drift(platform, "-7.5")
+    said = [await platform.shell.explain("USDT", Decimal("-7.5"), "patience") for _ in range(2)]
+    assert [each.explanation for each in said] == [Explanation.SAID, Explanation.NOT_JUDGED]
+    await platform.until(lambda: platform.core.agreement.drifting == ())
+    assert [each.amount for each in unexplained(platform)] == [Decimal("-7.5")]
+
+
+async def test_of_a_part_of_a_drift_the_rest_is_said_when_the_venue_has_stated_it_again(platform: Platform) -> None:
+    await drift(platform, "-7.5")
+    first = await platform.shell.explain("USDT", Decimal(-3), "a part")
+    second = await platform.shell.explain("USDT", Decimal("-4.5"), "at once")
+    assert (first.explanation, second.explanation) == (Explanation.BOOKED, Explanation.NOT_JUDGED)
+    rules = platform.core.parameters
+    assert rules is not None
+    await platform.until(lambda: platform.core.agreement.is_judged("USDT", rules.sync))
+    assert (await platform.shell.explain("USDT", Decimal("-4.5"), "the rest")).explanation is Explanation.BOOKED
+    await platform.until(lambda: platform.core.agreement.drifting == ())
+    assert len({each.movement_id for each in unexplained(platform)}) == 2
 
 
 async def test_an_instance_that_stands_by_takes_no_word() -> None:

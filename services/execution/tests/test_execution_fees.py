@@ -24,8 +24,8 @@ def bought(desk: Desk, fee: str, currency: str) -> None:
     ("currency", "rate", "source"),
     [
         pytest.param("USDT", None, "", id="in quote currency none is needed"),
-        pytest.param("BTC", "110.5", "quote:5", id="in base currency it is the mid of the last quote"),
-        pytest.param("BNB", "500", "quote:6", id="and so it is in a third one"),
+        pytest.param("BTC", "100", "trade", id="in base currency it is what was traded at"),
+        pytest.param("BNB", "500", "quote:6", id="in a third one it is the mid of the last quote"),
         pytest.param("EUR", None, "", id="in one that nobody quotes there is none"),
     ],
 )
@@ -39,20 +39,24 @@ def test_a_fill_says_what_its_fee_is_worth(currency, rate, source):
     assert (fill.fee_rate, fill.fee_rate_source) == (None if rate is None else Decimal(rate), source)
 
 
-def test_a_fee_in_what_was_traded_is_worth_the_trade_s_price_where_nothing_was_quoted():
+@pytest.mark.parametrize(
+    ("age_us", "rate"), [pytest.param(600_000_000, 500, id="ten minutes"), pytest.param(600_000_001, None, id="older")]
+)
+def test_an_old_quote_says_nothing_of_what_a_fee_is_worth(age_us, rate):
     desk = Desk()
-    bought(desk, "0.01", "BTC")
+    desk.quote("499", "501", "BNB-USDT")
+    desk.now_us += age_us
+    bought(desk, "0.01", "BNB")
     (fill,) = desk.fills()
-    assert (fill.fee_rate, fill.fee_rate_source) == (Decimal(100), "trade")
+    assert fill.fee_rate == rate
 
 
 def test_a_bust_says_what_the_fee_was_worth_when_it_was_charged():
     """The market has moved and the process has started again since."""
     desk = Desk()
-    desk.quote("110", "111")
-    bought(desk, "0.01", "BTC")
-    assert desk.core.portfolio.holding("BTC-USDT").quantity == Decimal("1.99")
-    desk.quote("210", "211")
+    desk.quote("110", "111", "BNB-USDT")
+    bought(desk, "0.01", "BNB")
+    desk.quote("210", "211", "BNB-USDT")
     again = ExecutionCore(Verifier(TRUSTED).approval)
     again.restore(json.loads(json.dumps(desk.core.snapshot())))
     desk.core = again

@@ -345,13 +345,24 @@ async def test_a_database_that_is_not_there_is_said_clearly() -> None:
 
 async def test_a_schema_of_another_version_is_refused(database: Any) -> None:
     root = await asyncpg.connect(database.superuser)
-    await root.execute("UPDATE execution.schema_version SET version = 3")
+    await root.execute("UPDATE execution.schema_version SET version = 4")
     await root.close()
-    with pytest.raises(BadConfiguration, match="version 3, expected 2"):
+    with pytest.raises(BadConfiguration, match="version 4, expected 3"):
         await Journal.connect(database.service, "main")
 
 
-async def test_a_journal_of_version_1_is_made_into_version_2_and_loses_nothing(postgres: str) -> None:
+async def test_a_restored_journal_is_doubted_until_it_is_trusted_again(journal: Journal, database: Any) -> None:
+    assert not await journal.was_restored()
+    root = await asyncpg.connect(database.superuser)
+    await root.execute("INSERT INTO execution.restored VALUES ('main', 1), ('other', 1)")
+    assert await journal.was_restored()
+    await journal.trust_again()
+    assert not await journal.was_restored()
+    assert await root.fetchval("SELECT desk FROM execution.restored") == "other"
+    await root.close()
+
+
+async def test_a_journal_of_version_1_is_made_into_version_3_and_loses_nothing(postgres: str) -> None:
     """Its rows stay, those that are over count as ended, and the first attempt of each is taken."""
     root = await asyncpg.connect(postgres)
     await root.execute("DROP DATABASE IF EXISTS version_1 WITH (FORCE)")

@@ -263,6 +263,24 @@ async def test_nautilus_4937_funding_is_no_fill_and_a_deposit_no_drift(platform:
     assert platform.core.agreement.drifting == ()
 
 
+async def test_what_moves_of_a_symbols_currency_bears_what_it_is_worth(platform: Platform) -> None:
+    configure(platform, statements=1)
+    await platform.start()
+    platform.quote("99", "102")
+    await platform.until(lambda: platform.core.rate_of("BTC") is not None)
+    usdt, btc = (Balance(currency=each, free=Decimal(n), locked=ZERO) for each, n in (("USDT", 100_005), ("BTC", 2)))
+    platform.venue.balances = (usdt, btc)
+    platform.venue.movements = [moved(1, MovementType.DEPOSIT, "2", "BTC"), moved(2, MovementType.DEPOSIT, "5")]
+    await platform.until(lambda: platform.kinds().count("movement") == 2)
+    await more_rounds(platform)
+    coins, cash = [message for message in platform.messages() if isinstance(message, Movement)]
+    assert (coins.rate, coins.rate_source.partition(":")[0]) == (Decimal("100.5"), "quote")
+    assert (cash.rate, cash.rate_source) == (None, "")
+    assert platform.core.portfolio is not None
+    assert platform.core.portfolio.holding("BTC-USDT").quantity == 2
+    assert platform.core.agreement.drifting == ()
+
+
 async def test_nautilus_3622_it_converges_and_then_is_quiet(platform: Platform) -> None:
     """A missing order, a foreign one, a missed fill and a balance: each said once, and then nothing for ever."""
     configure(platform, statements=2)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import nats
 import pytest
 from execution_platform import Platform
@@ -286,6 +287,56 @@ async def test_killed_before_the_row_was_committed_the_order_is_sent_once_after_
     await platform.until(lambda: platform.state() == "FILLED")
     assert len(platform.venue.submitted) == 1
     assert (await platform.rows())[order_id(1)]["epoch"] == 2
+
+
+async def restore_the_journal(platform: Platform) -> None:
+    """Do to the journal what a restore from an old backup does: rows are gone, and the mark says so."""
+    root = await asyncpg.connect(platform.database.superuser)
+    await root.execute("DELETE FROM execution.journal")
+    await root.execute("INSERT INTO execution.restored VALUES ('main', 1)")
+    await root.close()
+
+
+async def is_doubted(platform: Platform) -> bool:
+    root = await asyncpg.connect(platform.database.superuser)
+    count = await root.fetchval("SELECT count(*) FROM execution.restored")
+    await root.close()
+    return bool(count)
+
+
+@pytest.mark.parametrize("lives_s", [0.3, 60])
+async def test_sent_before_an_old_journal_was_restored_the_venue_is_asked_and_nothing_is_sent_again(
+    platform: Platform, lives_s: float
+) -> None:
+    """On the tape it is SUBMITTING and the journal has no row of it: whether its approval still holds or not."""
+    hang = asyncio.Event()
+    platform.venue.before_answering = hang.wait
+    await platform.start()
+    await platform.has_permit()
+    platform.approve(expires_us=_now_us() + int(lives_s * SECOND_US))
+    await platform.until(lambda: platform.venue.submitted and platform.state() == "SUBMITTING")
+    await platform.kill_9()
+    await restore_the_journal(platform)
+    await asyncio.sleep(min(lives_s, 0.4))
+    await platform.start()
+    await platform.until(lambda: order_id(1) in platform.venue.queried)
+    await platform.until(lambda: platform.shell._started().reconciliation.is_complete)
+    # Nothing is known of it yet, and nothing is said of it: the next process doubts its journal as well.
+    assert platform.state() == "SUBMITTING"
+    assert await is_doubted(platform)
+    await platform.kill_9()
+    platform.venue.answers["query"] = filled_by_look_up
+    await platform.start()
+    await platform.until(lambda: platform.state() == "FILLED")
+    while await is_doubted(platform):
+        await asyncio.sleep(0.05)
+    assert len(platform.venue.submitted) == 1
+
+
+def filled_by_look_up(client_order_id: str) -> Evidence:
+    """Answer a look-up as a venue does that has taken and filled the order."""
+    trades = (trade(1, "2"),)
+    return Evidence(client_order_id, ReportSource.QUERY, ReportStatus.FILLED, "v1", Decimal(2), trades)
 
 
 async def test_killed_before_its_step_the_order_is_planned_and_sent_after_the_restart(platform: Platform) -> None:

@@ -31,6 +31,7 @@ from tollgate_contracts.reconciliation import (
     VenuePosition,
 )
 from tollgate_execution.core import ExecutionCore
+from tollgate_execution.core.parameters import SyncRules
 from tollgate_execution.core.strangers import STRANGERS_MAX
 from tollgate_execution.core.sync import TRADES_MAX, unexplained
 from tollgate_execution.verification import Verifier
@@ -236,12 +237,37 @@ def test_nautilus_4937_funding_and_every_other_movement_is_money_and_never_a_fil
     assert venue.state("99787.4", BTC="2") == []
 
 
-def test_a_movement_of_base_currency_is_expected_and_makes_no_position() -> None:
+@pytest.mark.parametrize(
+    ("rate", "positions"),
+    [(None, {}), (Decimal(100), {"BTC-USDT": "0.5"})],
+    ids=["without a rate it lies beside", "at its rate it is a position"],
+)
+def test_what_came_in_of_a_base_currency_is_expected(rate: Decimal | None, positions: dict[str, str]) -> None:
     venue = Venue(statements=1)
     venue.desk.now_us += SECOND_US
-    venue.move("0.001", "BTC", "DUST")
-    assert venue.state("100000", BTC="0.001") == []
+    venue.move("0.5", "BTC", "DUST", rate=rate, rate_source="" if rate is None else "quote:1")
+    assert venue.state("100000", BTC="0.5") == []
+    assert venue.desk.core.status()["positions"] == positions
+
+
+def test_what_was_withdrawn_of_a_position_is_neither_held_nor_a_drift() -> None:
+    venue = Venue(statements=1)
+    venue.buy()
+    venue.desk.now_us += SECOND_US
+    venue.move("-2", "BTC", "WITHDRAWAL", rate=Decimal(100), rate_source="quote:1")
     assert venue.desk.core.status()["positions"] == {}
+    assert venue.state("99799.9", BTC="0") == []
+
+
+def test_what_a_currency_is_worth_is_the_mid_of_its_last_quote() -> None:
+    """However old it is, for so the books mark it; of the quote currency, and of one without a quote, nobody says."""
+    venue = Venue()
+    venue.desk.quote("99", "102")
+    sequence = venue.desk.sequence
+    venue.desk.now_us += 3_600 * SECOND_US
+    assert venue.desk.core.rate_of("BTC") == (Decimal("100.5"), f"quote:{sequence}")
+    assert venue.desk.core.rate_of("USDT") is None
+    assert venue.desk.core.rate_of("BNB") is None
 
 
 def test_a_movement_counts_once_however_often_it_is_listed() -> None:
@@ -278,6 +304,24 @@ def test_what_an_operator_says_of_a_drift_ends_it_with_the_next_statement() -> N
     assert venue.desk.core.agreement.differences == {"USDT": Decimal(0)}
     assert differences(venue.state("99990")) == [AGREES]
     assert venue.desk.core.agreement.differences == {}
+
+
+def test_a_drift_that_older_evidence_has_touched_is_judged_anew_before_anything_is_said_of_it() -> None:
+    """A late fill may explain it: only statements after it can say how much is left."""
+    venue, rules = Venue(statements=2), SyncRules(statements=2)
+    agreement = venue.desk.core.agreement
+    for usdt in ("99800", "99800"):
+        assert not agreement.is_judged("USDT", rules)
+        venue.state(usdt)
+    assert agreement.is_judged("USDT", rules)
+    venue.buy(1, venue_ts_us=venue.desk.now_us - 1)
+    assert agreement.differences == {"USDT": Decimal(-200)}
+    assert not agreement.is_judged("USDT", rules)
+    venue.state("99699.9", BTC="2")
+    assert not agreement.is_judged("USDT", rules)
+    venue.state("99699.9", BTC="2")
+    assert agreement.is_judged("USDT", rules)
+    assert agreement.differences == {"USDT": Decimal(-100)}
 
 
 def test_a_movement_that_the_venue_lists_late_makes_the_drift_smaller_by_itself() -> None:

@@ -36,13 +36,8 @@ from tollgate_ledger.store import Store
 # What tests share beside fixtures lies in modules of this folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres" / "ledger.sql"
+SCHEMAS = Path(__file__).parents[3] / "deploy" / "postgres"
 PATIENCE_S = 20.0
-ROLES = """
-CREATE ROLE tollgate_owner NOLOGIN;
-CREATE ROLE tollgate_ledger LOGIN;
-CREATE ROLE tollgate_reader LOGIN;
-"""
 SECOND_US = 1_000_000
 
 
@@ -142,6 +137,7 @@ class Speaker:
         currency: str = "USDT",
         *,
         movement_id: str = "1",
+        rate: Decimal | str | None = None,
         ts_us: int | None = None,
         venue_ts_us: int | None = None,
     ) -> Movement:
@@ -156,6 +152,8 @@ class Speaker:
             amount=Decimal(amount),
             symbol=None,
             venue_ts_us=ts_us if venue_ts_us is None else venue_ts_us,
+            rate=None if rate is None else Decimal(rate),
+            rate_source="" if rate is None else "quote:1",
             **self._outside(f"execution:simulated:movement:{movement_id}.{amount}", ts_us),
         )
 
@@ -264,11 +262,15 @@ def postgres() -> Iterator[str]:
 
 async def _make_template(server: Database, template: Database) -> None:
     connection = await server.connect("postgres")
-    await connection.execute(ROLES)
     await connection.execute(f"CREATE DATABASE {template.name}")
     await connection.close()
-    connection = await template.connect("postgres")
-    await connection.execute(SCHEMA.read_text())
+    await _apply(template, "roles.sql", "ledger.sql")
+
+
+async def _apply(database: Database, *files: str) -> None:
+    connection = await database.connect("postgres")
+    for file in files:
+        await connection.execute((SCHEMAS / file).read_text())
     await connection.close()
 
 
@@ -281,6 +283,8 @@ async def database(postgres: str) -> AsyncIterator[Database]:
     fresh = Database(f"ledger_{next(_numbers)}", postgres)
     server = await Database("postgres", postgres).connect("postgres")
     await server.execute(f"CREATE DATABASE {fresh.name} TEMPLATE ledger_template")
+    # The copy has none of the rights on the database itself.
+    await _apply(fresh, "roles.sql")
     yield fresh
     await server.execute(f"DROP DATABASE {fresh.name} WITH (FORCE)")
     await server.close()
@@ -297,10 +301,10 @@ async def superuser(database: Database) -> AsyncIterator[asyncpg.Connection]:
 class Ledger:
     """One process's worth of ledger; ``crash`` ends it as kill -9 does, without a word to anyone."""
 
-    def __init__(self, tape, database, state_dir):
+    def __init__(self, tape, database, state_dir, sealer=None):
         self.core = LedgerCore()
         self.store = Store(database.dsn("tollgate_ledger"), "main")
-        self.recorder = Recorder(self.store)
+        self.recorder = Recorder(self.store, sealer)
         self.shell = LedgerShell(LedgerSettings(run_id="r1"), self.core, self.recorder)
         self.mark = HighWaterMark(state_dir)
         self.ended = False
@@ -374,8 +378,8 @@ async def ledger(database, tmp_path):
     """Return a function that makes a ledger over a tape; each one is a new process on the same host."""
     made = []
 
-    def make(tape, state_dir=tmp_path):
-        made.append(Ledger(tape, database, state_dir))
+    def make(tape, state_dir=tmp_path, sealer=None):
+        made.append(Ledger(tape, database, state_dir, sealer))
         return made[-1]
 
     yield make

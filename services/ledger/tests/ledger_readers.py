@@ -1,6 +1,7 @@
 """Rows to read, as many as a test wants, and somebody with a token who asks for them."""
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -13,8 +14,8 @@ from fastapi import FastAPI
 from tollgate_chassis.operator_door import OperatorDoor
 from tollgate_chassis.operator_trail import CallLog
 from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens, TokenList, TokenScope, mint
-from tollgate_ledger.api import build_router
-from tollgate_ledger.reading import Reading
+from tollgate_ledger.api import add_books, build_router
+from tollgate_ledger.reading import BooksReader
 
 MINTED = {scope: mint(scope.value, (scope,), time.time_ns() // 1_000, 30) for scope in TokenScope}
 BEARERS = {scope.value: {"Authorization": f"Bearer {text}"} for scope, (_, text) in MINTED.items()}
@@ -24,14 +25,18 @@ HOUR_US = 3_600_000_000
 START_US = 1_700_006_400_000_000
 
 
-def reader(directory: Path, reading: Reading) -> httpx.AsyncClient:
+def reader(
+    directory: Path, reading: BooksReader, books: Callable[[], dict[str, Any] | None] = lambda: None
+) -> httpx.AsyncClient:
     """Return a caller with the scope ``read``; a header of another scope may be given with a call."""
     path = directory / TOKENS_FILE
     path.write_text(TokenList(tokens=tuple(entry for entry, _ in MINTED.values())).model_dump_json())
     path.chmod(0o600)
     door = OperatorDoor(OperatorTokens.open(path, time.time_ns() // 1_000, needs=()), CallLog())
     app = FastAPI()
-    app.include_router(build_router(reading, door, "main"))
+    router = build_router(reading, door, "main")
+    add_books(router, books)
+    app.include_router(router)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://ledger/v1", headers=BEARERS[TokenScope.READ.value]
     )
@@ -97,6 +102,7 @@ def trade_cost(number: int, **changes: Any) -> dict[str, Any]:
         "tape_sequence": 2 * number,
         "ts_us": START_US + number,
         "symbol": SYMBOLS[number % 3],
+        "trade_id": f"t{number}",
         "side": "SELL",
         "quantity": abs(amount(random)),
         "price": abs(amount(random)),
@@ -104,6 +110,7 @@ def trade_cost(number: int, **changes: Any) -> dict[str, Any]:
         "reference_source": None,
         "slippage": amount(random),
         "fee": amount(random),
+        "fee_currency": random.choice(("USDT", "BNB")),
         "fee_value": amount(random),
         "maker": number % 2 == 0,
         "client_order_id": "tg" + "0" * 30,
@@ -119,6 +126,7 @@ def trade_cost(number: int, **changes: Any) -> dict[str, Any]:
         "config_hash": None,
         "fee_expected": None,
         "fee_finding": None,
+        "slippage_expected": None,
     }
     return {**row, **changes}
 

@@ -24,9 +24,20 @@ from tollgate_contracts.execution import OrderState
 from tollgate_contracts.money import plain
 from tollgate_contracts.subjects import tape_subject
 from tollgate_domain.attribution import By, grouped, whole
-from tollgate_ledger.answers import Day, EntryRow, EquityPoint, Group, OrderRow, Page, PositionRow, TradeCost, Trip
+from tollgate_ledger.answers import (
+    BooksNow,
+    Day,
+    EntryRow,
+    EquityPoint,
+    Group,
+    OrderRow,
+    Page,
+    PositionRow,
+    TradeCost,
+    Trip,
+)
 from tollgate_ledger.core import rows as core
-from tollgate_ledger.reading import Reading
+from tollgate_ledger.reading import BooksReader
 
 PAGES = {
     "positions": Page[PositionRow],
@@ -48,7 +59,7 @@ TABLES = {
 
 @pytest.fixture
 async def reading(database):
-    made = Reading(database.dsn("tollgate_reader"))
+    made = BooksReader(database.dsn("tollgate_reader"))
     yield made
     made.close()
 
@@ -241,7 +252,7 @@ async def test_what_cannot_be_read_is_archived_all_the_same_and_hides_no_order(a
     ]
 
 
-async def test_what_the_books_hold_and_have_booked_can_be_read(ask, ledger, put, speak):
+async def test_what_the_books_hold_and_have_booked_can_be_read(ask, ledger, put, speak, tmp_path, reading):
     """Through a ledger that runs: entries, their lines and the positions are those of the core."""
     tape = MemoryTape()
     running = await ledger(tape).start()
@@ -257,7 +268,11 @@ async def test_what_the_books_hold_and_have_booked_can_be_read(ask, ledger, put,
     first = await ask("positions", limit=1)
     second = await ask("positions", after=first["next"])
     shown = [row["position"] for row in first["rows"] + second["rows"]]
-    assert shown == running.core.status()["positions"]
+    said = running.core.status()
+    assert shown == said["positions"]
+    now = reader(tmp_path, reading, running.shell.books)
+    books = BooksNow.model_validate_json((await now.get("/books")).content, strict=True)
+    assert (books.as_of, books.cash, books.equity) == (running.core.sequence, said["cash"], said["equity"])
     assert (first["more"], second["more"]) == (True, False)
     entries, _ = await walk(ask, "entries", limit=2)
     assert [entry["id"] for entry in entries] == list(range(1, running.core.entries + 1))
@@ -275,10 +290,10 @@ async def test_what_the_books_hold_and_have_booked_can_be_read(ask, ledger, put,
 @pytest.fixture
 def unread(tmp_path):
     """A caller of books that nobody can reach: whoever is turned away is turned away before."""
-    return reader(tmp_path, Reading(f"postgresql://tollgate_reader@/none?host={tmp_path}"))
+    return reader(tmp_path, BooksReader(f"postgresql://tollgate_reader@/none?host={tmp_path}"))
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [*PAGES, "books"])
 @pytest.mark.parametrize(
     ("scope", "status"), [("", 401), ("kill", 403), ("release", 403), ("limits", 403), ("read", 503)]
 )
@@ -286,6 +301,24 @@ async def test_only_a_token_for_reading_lets_one_read_and_no_answer_may_be_kept(
     answer = await unread.get(f"/{path}", headers=BEARERS[scope] if scope else {"Authorization": ""})
     assert answer.status_code == status
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_an_instance_that_does_not_keep_the_books_says_so_rather_than_that_they_are_empty(unread):
+    answer = await unread.get("/books")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_nobody_learns_of_money_without_a_token(ledger, put, speak):
+    """The open status says that the books are kept, and nothing of what stands in them."""
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    put(tape, speak.account(USDT="1000"), speak.fill("BUY", "2", "100", "0.1", trade_id="t1", cause=1))
+    await running.settle()
+    assert set(running.shell.status()) == {
+        *("opened", "entries", "drifting", "alarms", "config_hash", "archived", "uncommitted")
+    }
+    assert running.shell.books()["cash"] == {"USDT": "799.9"}
+    await running.stop()
 
 
 @pytest.mark.parametrize(

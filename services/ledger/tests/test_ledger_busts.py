@@ -6,7 +6,7 @@ import pytest
 
 from tollgate_chassis.tape import MemoryTape
 from tollgate_contracts.ledger import Books, Drift
-from tollgate_contracts.reconciliation import MovementType
+from tollgate_contracts.reconciliation import MovementType, VenuePosition
 from tollgate_ledger.core import Alarm, AlarmReason, EntryKind, JournalEntry, LedgerCore
 
 ENTRY_ID = "tg" + "e" * 30
@@ -142,6 +142,14 @@ def test_a_movement_is_booked_once_and_not_with_other_content(tape, speak):
     assert (len(tape.entries), tape.alarms) == (2, [AlarmReason.MOVEMENT_CONFLICT])
 
 
+@pytest.mark.parametrize("other", [{"account": "spot"}, {"venue": "elsewhere"}])
+def test_a_movements_id_is_booked_once_whatever_account_it_is_said_of(tape, speak, other):
+    """The books are of one account: the database refuses the id a second time, so no second one may come to it."""
+    again = speak.movement("5").model_copy(update={"id": "execution:simulated:movement:again", **other})
+    tape.put(speak.movement("5"), again)
+    assert (len(tape.entries), tape.alarms) == (2, [AlarmReason.MOVEMENT_CONFLICT])
+
+
 def test_what_moved_before_the_opening_is_in_it(tape, speak):
     """The venue lists all that ever moved, and the opening balances hold it already."""
     tape.put(speak.movement("5", ts_us=speak.start_us))
@@ -153,6 +161,44 @@ def test_what_moved_before_the_opening_is_in_it(tape, speak):
 def test_a_movement_that_no_column_can_hold_is_an_alarm(tape, speak):
     tape.put(speak.movement("99999999999999999999"))
     assert (tape.alarms, len(tape.entries)) == ([AlarmReason.UNREPRESENTABLE], 1)
+
+
+@pytest.mark.parametrize(
+    ("opening", "moved", "booked"),
+    [
+        pytest.param("0", ["60000000000000000000"] * 2, 1, id="deposits of another currency"),
+        pytest.param("60000000000000000000", ["60000000000000000000"], 0, id="on top of what was held at opening"),
+        pytest.param("0", ["60000000000000000000", "-60000000000000000000"] * 2, 4, id="as long as it fits"),
+    ],
+)
+def test_a_sum_that_no_column_can_hold_is_an_alarm_in_any_currency(speak, opening, moved, booked):
+    """The step that says the books would end the ledger, and every one that starts after it."""
+    tape = Tape(speak.config(), speak.account(USDT="1000", PEPE=opening))
+    for number, amount in enumerate(moved):
+        tape.put(speak.movement(amount, currency="PEPE", movement_id=str(number)))
+    assert [entry.kind for entry in tape.entries].count(EntryKind.MOVEMENT) == booked
+    assert tape.alarms == [AlarmReason.UNREPRESENTABLE] * (len(moved) - booked)
+
+
+def test_a_suspense_that_no_column_can_hold_is_an_alarm(speak):
+    """Transfers take it out of the balance again, and never out of suspense."""
+    tape = Tape(speak.config(), speak.account(USDT="1000"))
+    tape.put(speak.movement("60000000000000000000", MovementType.UNEXPLAINED, movement_id="1"))
+    tape.put(speak.movement("-60000000000000000000", MovementType.WITHDRAWAL, movement_id="2"))
+    tape.put(speak.movement("60000000000000000000", MovementType.UNEXPLAINED, movement_id="3"))
+    assert tape.alarms == [AlarmReason.UNREPRESENTABLE]
+
+
+def test_books_are_of_spot_and_stay_closed_while_a_position_in_a_perpetual_is_stated(speak):
+    """They are opened by the first statement without one."""
+    fields = {"entry_price": Decimal(100), "liquidation_price": None}
+    position = VenuePosition(symbol="BTC-USDT", quantity=Decimal(-1), **fields)
+    account = speak.account(USDT="1000")
+    tape = Tape(speak.config(), account.model_copy(update={"positions": (position,)}))
+    assert (tape.alarms, tape.core.opened, tape.entries) == ([AlarmReason.PERPETUAL], False, [])
+    flat = position.model_copy(update={"quantity": Decimal(0)})
+    tape.put(account.model_copy(update={"positions": (flat,)}))
+    assert (tape.core.opened, len(tape.entries)) == (True, 1)
 
 
 def test_what_comes_before_the_configuration_is_booked_in_its_order(speak):

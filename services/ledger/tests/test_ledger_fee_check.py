@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from trade_log_desk import Desk
 
 from tollgate_contracts.execution import Fill, Liquidity
 from tollgate_domain.costs import CostModel, FeeTier
@@ -64,7 +65,7 @@ def after(speak, stated: tuple[Decimal, Decimal]) -> FeeCheck:
         pytest.param((D(5), D(10)), {"fee": "1"}, "2", FeeFinding.CHEAPER, id="a tier that the model does not know"),
         pytest.param((D(30), D(40)), {"fee": "4"}, "2", FeeFinding.DEARER, id="dearer than all that it knows"),
         pytest.param(
-            FIRST, {"fee": "0.02", "currency": "BTC", "rate": "90"}, "2", None, id="in base, at its own price"
+            FIRST, {"fee": "0.02", "currency": "BTC", "rate": "100"}, "2", None, id="in base, at its own price"
         ),
         pytest.param(FIRST, {"fee": "0.1", "currency": "BNB", "rate": "20"}, "2", None, id="in another, at its rate"),
         pytest.param(FIRST, {"fee": "0.1", "currency": "BNB", "rate": "15"}, "2", FeeFinding.CHEAPER, id="discounted"),
@@ -100,6 +101,28 @@ def test_a_fee_that_the_model_does_not_say_is_booked_and_noted_beside_the_trade(
         as_said = speak.fill("BUY", "1", "100", "0.2", trade_id="t2")
         [row] = [effect for effect in each.step(5, as_said).effects if isinstance(effect, TradeCost)]
         assert _noted(row) == (D("0.2"), None)
+
+
+@pytest.mark.parametrize(
+    ("liquidity", "quoted", "actual", "expected"),
+    [
+        pytest.param(Liquidity.TAKER, True, "1", "0.0101", id="half the spread and slippage of the value"),
+        pytest.param(Liquidity.MAKER, True, "1", "0", id="what makes liquidity is expected to slip by nothing"),
+        pytest.param(Liquidity.TAKER, False, "0", None, id="nothing to hold against nothing"),
+    ],
+)
+def test_a_trades_slippage_stands_beside_what_the_model_expects(speak, liquidity, quoted, actual, expected):
+    """A bust has both with their signs turned, so that the sums of both stay what the fills that stand have."""
+    desk = Desk(speak, USDT="10000")
+    if quoted:
+        desk.quote("100")
+    bought = speak.fill("BUY", "1", "101", trade_id="t1")
+    bought = bought.model_copy(update={"trade": bought.trade.model_copy(update={"liquidity": liquidity})})
+    desk.ask("tg" + "0" * 30, "BUY").put(bought, speak.bust(bought))
+    wanted = None if expected is None else D(expected)
+    filled, undone = desk.of(TradeCost)
+    assert (filled.slippage, filled.slippage_expected) == (D(actual), wanted)
+    assert (undone.slippage, undone.slippage_expected) == (-D(actual), wanted and -wanted)
 
 
 def _noted(row: TradeCost) -> tuple[Decimal | None, FeeFinding | None]:

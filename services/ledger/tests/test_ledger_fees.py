@@ -94,11 +94,24 @@ def fee_lines(entry):
             [
                 ("asset:EUR", "EUR", "-0.5"),
                 ("trading:EUR-USDT", "EUR", "0.5"),
-                ("income:realized", "USDT", "-0.55"),
+                ("equity:transfers", "USDT", "-0.55"),
                 ("expense:fees", "USDT", "0.55"),
             ],
             "0.55",
-            id="of a currency that is no position",
+            id="of a currency that is no position: brought in for it",
+        ),
+        pytest.param(
+            "-0.5",
+            "EUR",
+            "1.1",
+            [
+                ("asset:EUR", "EUR", "0.5"),
+                ("trading:EUR-USDT", "EUR", "-0.5"),
+                ("equity:transfers", "USDT", "0.55"),
+                ("income:rebates", "USDT", "-0.55"),
+            ],
+            "-0.55",
+            id="a rebate in one: won, and gone there",
         ),
         pytest.param(
             "0.5",

@@ -13,7 +13,7 @@ from tollgate_ledger import recorder as recorder_module
 from tollgate_ledger.app import LedgerShell
 from tollgate_ledger.core import LedgerCore
 from tollgate_ledger.settings import LedgerSettings
-from tollgate_ledger.store import BooksContradicted
+from tollgate_ledger.store import BooksContradicted, Store
 
 PATIENCE_S = 20.0
 
@@ -61,8 +61,8 @@ async def test_a_fill_is_booked_archived_and_told(ledger, put, market, superuser
     await check_books_and_tape(tape, superuser)
     rows = await superuser.fetch("SELECT account, currency, amount FROM ledger.balances WHERE amount <> 0")
     assert {(row["account"], row["currency"]): row["amount"] for row in rows} == running.core.balances
-    said, status = last_books(tape), running.shell.status()
-    assert (str(said.equity), str(said.fees)) == (status["equity"], status["fees"]) == (status["equity"], "1")
+    said, status, books = last_books(tape), running.shell.status(), running.core.status()
+    assert (str(said.equity), str(said.fees)) == (books["equity"], books["fees"]) == (books["equity"], "1")
     assert (status["uncommitted"], status["archived"], status["entries"]) == (0, tape.tip, 11)
     assert running.shell.not_ready() == []
     await running.stop()
@@ -212,6 +212,67 @@ async def test_books_that_were_changed_behind_its_back_halt_it(ledger, put, mark
     assert "was booked as" in error.why
 
 
+NO_STATE = "UPDATE ledger.checkpoint SET state_sequence = 0, state = NULL, state_message_id = NULL"
+
+
+class Paged(Store):
+    """A store that notes how many entries it returns at once."""
+
+    pages = ()
+
+    async def entries_after(self, number, limit):
+        entries = await super().entries_after(number, limit)
+        self.pages = (*self.pages, len(entries))
+        return entries
+
+
+async def test_without_a_state_the_whole_journal_is_stepped_again_and_never_held_at_once(
+    ledger, put, market, superuser, monkeypatch
+):
+    monkeypatch.setattr(recorder_module, "REPLAYED_ENTRIES", 4)
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await running.crash()
+    await superuser.execute("SET session_replication_role = replica")
+    await superuser.execute(NO_STATE)
+    running = ledger(tape)
+    running.store.__class__ = Paged
+    await running.start()
+    await running.settle()
+    await running.stop()
+    last, *pages = running.store.pages
+    assert (last, sum(pages), max(pages)) == (1, 11, 4)
+    await check_books_and_tape(tape, superuser)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "words"),
+    [
+        ("UPDATE ledger.postings SET amount = amount * 2 WHERE entry_id = 9", "was booked as"),
+        ("DELETE FROM ledger.postings WHERE entry_id = 9", "was booked as"),
+    ],
+)
+async def test_an_entry_on_a_later_page_is_compared_as_well(
+    ledger, put, market, superuser, monkeypatch, tampering, words
+):
+    monkeypatch.setattr(recorder_module, "REPLAYED_ENTRIES", 4)
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    put(tape, *market)
+    await running.settle()
+    await running.crash()
+    await superuser.execute("SET session_replication_role = replica")
+    await superuser.execute(NO_STATE)
+    await superuser.execute(tampering)
+    error = await (await ledger(tape).start()).end()
+    assert isinstance(error, BooksContradicted)
+    assert words in error.why
+
+
 async def test_a_database_that_goes_away_ends_the_process_for_a_restart(ledger, put, market, superuser, database):
     tape = MemoryTape()
     running = await ledger(tape).start()
@@ -306,6 +367,21 @@ async def test_a_record_that_no_one_can_read_is_archived_all_the_same(ledger, pu
     await check_books_and_tape(tape, superuser)
 
 
+async def test_no_message_has_words_or_numbers_that_the_database_cannot_hold(ledger, put, speak, superuser):
+    """Any service that may write fills could else stop the books for good, and every start again."""
+    tape = MemoryTape()
+    running = await ledger(tape).start()
+    await running.settle()
+    fill = speak.fill("BUY", "1", "100", "0.1", trade_id="t1", fee_currency="BNB", fee_rate="5", cause=1)
+    put(tape, speak.account(USDT="1000", BNB="10"), fill.model_copy(update={"fee_rate_source": "a\0b"}))
+    beyond = speak.fill("BUY", "1", "100", trade_id="t2", cause=2).model_copy(update={"cycle_id": 2**63})
+    put(tape, beyond, speak.fill("BUY", "1", "100", trade_id="t3", cause=3))
+    await running.settle()
+    await running.stop()
+    rows = await superuser.fetch("SELECT trade_id, fee_rate_source FROM ledger.entries WHERE kind = 'fill' ORDER BY id")
+    assert [tuple(row) for row in rows] == [("t1", "a\ufffdb"), ("t3", None)]
+
+
 async def test_the_ledger_is_not_ready_before_the_books_are_open(ledger, put, speak):
     tape = MemoryTape()
     running = await ledger(tape).start()
@@ -315,5 +391,5 @@ async def test_the_ledger_is_not_ready_before_the_books_are_open(ledger, put, sp
     put(tape, speak.account(USDT="5"))
     await running.settle()
     assert running.shell.not_ready() == []
-    assert running.shell.status()["cash"] == {"USDT": str(Decimal(5))}
+    assert running.core.status()["cash"] == {"USDT": str(Decimal(5))}
     await running.stop()

@@ -1,16 +1,17 @@
 """What the database refuses by itself, tried with the ledger service's own login."""
 
-import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
 import asyncpg
 import pytest
 
+from tollgate_chassis.tape.archived import archived_headers, archived_text
 from tollgate_ledger import statements as sql
 from tollgate_ledger.chain import GENESIS, chain_hash, entry_hash
 from tollgate_ledger.core import EntryKind, JournalEntry, Posting
-from tollgate_ledger.rows import columns, entry_rows, record_of
+from tollgate_ledger.rows import columns, entry_rows
 
 ARCHIVE = """
 INSERT INTO ledger.archive (tape_sequence, message_id, subject, body, headers, stored_us, chain_hash)
@@ -169,6 +170,56 @@ async def test_a_line_cannot_be_added_to_a_complete_entry_even_in_balance(servic
         await service.execute(POSTING, 1, 2, "asset:USDT", "USDT", Decimal(1))
 
 
+LINES = "ledger.postings VALUES (2, 1, 'asset:USDT', 'USDT', -5), (2, 7, 'trading:BTC-USDT', 'USDT', 5)"
+SLIPPED_IN = {
+    "the entry in a part that nothing waits for": (
+        "WITH made AS (INSERT INTO ledger.entries VALUES ({entry})) INSERT INTO {lines}"
+    ),
+    "the lines in a part that the entry waits for": (
+        "WITH lines AS (INSERT INTO {lines} RETURNING line)"
+        " INSERT INTO ledger.entries SELECT {entry} FROM (SELECT count(*) FROM lines) AS written"
+    ),
+}
+
+
+@pytest.mark.parametrize("statement", SLIPPED_IN.values(), ids=SLIPPED_IN)
+async def test_a_line_that_comes_in_one_statement_before_its_entry_is_refused(service, statement):
+    """Nothing says then which lines the entry has: line 7 would leave room for a second one, out of balance."""
+    (row,), _ = entry_rows(await service.fetchval("SELECT chain_hash FROM ledger.entries WHERE id = 1"), [entry(2)])
+    types = re.findall(r"\$\d+::(\w+)\[\]", sql.INSERT_ENTRIES)
+    places = ", ".join(f"${place}::{kind}" for place, kind in enumerate(types, start=1))
+    with pytest.raises(asyncpg.CheckViolationError, match="entry 2 is not there for line 1"):
+        await service.execute(statement.format(entry=places, lines=LINES), *row)
+    assert (await count(service, "entries"), await count(service, "postings")) == (1, 2)
+
+
+async def test_a_transaction_that_does_not_see_the_entry_cannot_add_to_it(service, database):
+    """Of a repeatable read that began before the entry, the foreign key alone asks what is there now."""
+    other = await database.connect()
+    late = other.transaction(isolation="repeatable_read")
+    await late.start()
+    await count(other, "entries")
+    async with service.transaction():
+        await book(service, 2, BALANCED)
+    with pytest.raises(asyncpg.CheckViolationError, match="entry 2 is not there for line 7"):
+        await other.execute(POSTING, 2, 7, "asset:USDT", "USDT", Decimal(1_000_000))
+    await late.rollback()
+    await other.close()
+
+
+async def test_lines_are_numbered_without_a_gap(service, superuser):
+    """Two lines that balance, the second of them under a number that the entry does not have."""
+    await superuser.execute("ALTER TABLE ledger.postings DISABLE TRIGGER check_line")
+    transaction = service.transaction()
+    await transaction.start()
+    await insert(service, entry(2))
+    for line, posting in zip((1, 7), entry(2).postings, strict=True):
+        await service.execute(POSTING, 2, line, posting.account, posting.currency, posting.amount)
+    with pytest.raises(asyncpg.CheckViolationError, match="it says 2") as refused:
+        await transaction.commit()
+    assert refused.value.detail == "last line: 7"
+
+
 @pytest.mark.parametrize(
     "amount",
     [
@@ -246,6 +297,7 @@ NAMELESS = [
     ("movement", {"movement_id": None}),
     ("movement", {"trade_id": "t9"}),
     ("split", {"movement_id": "d"}),
+    ("split", {"symbol": "BTC-USDT", "client_order_id": "tg"}),
     ("correction", {"reverses": None}),
     ("correction", {"trade_id": "t9"}),
     ("opening", {"symbol": "BTC-USDT"}),
@@ -283,11 +335,32 @@ async def test_a_trade_is_taken_back_once(service):
     assert await count(service, "entries") == 2
 
 
+SPLIT = (("equity:trading", "USDT", "2"), ("equity:treasury", "USDT", "-2"))
+TRADE = {"symbol": "BTC-USDT", "trade_id": "t1", "client_order_id": "tg", "config_hash": "a" * 64}
+
+
 async def test_a_split_is_booked_because_of_the_same_message_as_its_fill(service):
-    lines = (("equity:trading", "USDT", "2"), ("equity:treasury", "USDT", "-2"))
     async with service.transaction():
-        await book(service, 2, lines, kind="split", tape_sequence=1, symbol="BTC-USDT")
+        await book(service, 2, SPLIT, kind="split", tape_sequence=1, **TRADE)
     assert await count(service, "entries") == 2
+
+
+async def test_a_split_of_a_movement_names_no_trade(service):
+    async with service.transaction():
+        await book(service, 2, DEPOSIT, kind="movement")
+        await book(service, 3, SPLIT, kind="split", tape_sequence=2)
+    assert await count(service, "entries") == 3
+
+
+@pytest.mark.parametrize(
+    ("sequence", "named"),
+    [(1, {}), (1, {**TRADE, "trade_id": "t2"}), (1, {**TRADE, "config_hash": "b" * 64}), (2, TRADE)],
+    ids=["no trade", "another trade", "another policy", "a trade of another message"],
+)
+async def test_a_split_that_does_not_name_its_own_trade_is_refused(service, sequence, named):
+    with pytest.raises(asyncpg.CheckViolationError, match="entry 2 does not name the trade"):
+        async with service.transaction():
+            await book(service, 2, SPLIT, kind="split", tape_sequence=sequence, **named)
 
 
 async def test_a_movement_is_booked_once(service):
@@ -461,9 +534,13 @@ async def test_the_service_cannot_take_the_rules_away(service, statement):
         await service.execute(statement)
 
 
-async def test_a_temporary_table_does_not_stand_in_for_the_archive(service):
-    """The rules name their schema, so a table of the same name that the session may make is not looked at."""
-    await service.execute("CREATE TEMP TABLE archive (tape_sequence bigint, chain_hash bytea)")
+async def test_a_temporary_table_does_not_stand_in_for_the_archive(service, superuser, database):
+    """The service may make none; and the rules name their schema, so one of the same name is not looked at."""
+    table = "CREATE TEMP TABLE archive (tape_sequence bigint, chain_hash bytea)"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await service.execute(table)
+    await superuser.execute(f"GRANT TEMP ON DATABASE {database.name} TO tollgate_ledger")
+    await service.execute(table)
     await service.execute("INSERT INTO archive VALUES (8, decode(repeat('00', 32), 'hex'))")
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="row 8 is not there"):
         await archive(service, 9)
@@ -556,33 +633,14 @@ async def test_a_database_of_another_version_is_left_alone(superuser, pytestconf
         ("tape.main.x", "execution:1:0", b"\x00\xff", {"traceparent": "00-1-2-01"}),
         ("ü", "Ω", b"{}", {"ß": "é", "Z": "", "a": "1", "aa": "2"}),
         ("ab", "c", b"d", {"b": "1", "A": "2", "\U0001f600": "3", "\uffee": "4"}),
+        ('a\0b"\\', "\0", b"d", {"\0": "a\0b", "": "\n\ufffd"}),
         ("a", "bc", b"d", {}),
     ],
 )
 async def test_the_database_and_the_program_compute_the_same_hash(service, subject, message_id, body, headers):
     previous = bytes(range(32))
-    arguments = (previous, 7, subject, message_id, json.dumps(headers), 1_700_000_000_000_000, body)
+    texts = (archived_text(subject), archived_text(message_id), archived_headers(headers))
+    arguments = (previous, 7, *texts, 1_700_000_000_000_000, body)
     there = await service.fetchval("SELECT ledger.chain_hash($1, $2, $3, $4, $5, $6, $7)", *arguments)
     here = chain_hash(previous, 7, subject, message_id, body, headers=headers, stored_us=1_700_000_000_000_000)
     assert there == here
-
-
-def test_everything_of_a_record_is_under_the_hash():
-    record = {"sequence": 1, "subject": "a", "message_id": "b", "body": b"c", "headers": {"d": "e"}, "stored_us": 1}
-    changed = {"sequence": 2, "subject": "x", "message_id": "x", "body": b"x", "headers": {"d": "x"}, "stored_us": 2}
-    hashes = {chain_hash(GENESIS, **record), chain_hash(bytes(range(32)), **record)}
-    hashes |= {chain_hash(GENESIS, **{**record, field: value}) for field, value in changed.items()}
-    assert len(hashes) == 2 + len(changed)
-
-
-@pytest.mark.parametrize("headers", [5, [], {"a": 5}, {"a": None}, {"a": {}}, "x"])
-def test_headers_that_are_no_texts_any_more_are_of_no_record(headers):
-    row = {"tape_sequence": 1, "subject": "s", "message_id": "m", "body": b"", "stored_us": 0}
-    found = record_of({**row, "headers": json.dumps(headers)})
-    assert all("\0" in content for content in found.headers.values())
-    assert found.headers
-
-
-def test_parts_that_run_into_each_other_have_different_hashes():
-    assert chain_hash(GENESIS, 1, "ab", "c", b"") != chain_hash(GENESIS, 1, "a", "bc", b"")
-    assert chain_hash(GENESIS, 1, "a", "b", b"c") != chain_hash(GENESIS, 1, "a", "bc", b"")

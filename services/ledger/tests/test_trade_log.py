@@ -31,6 +31,7 @@ def test_a_trade_is_measured_against_the_mid_at_which_it_was_decided(desk):
     assert (cost.reference_price, cost.reference_source, cost.slippage) == (100, "quote:3", 2)
     assert (cost.tape_sequence, cost.side, cost.quantity, cost.price) == (6, "BUY", 2, 101)
     assert (cost.fee, cost.fee_value, cost.maker, cost.trip) == (Decimal("0.2"), Decimal("0.2"), False, 1)
+    assert (cost.trade_id, cost.fee_currency) == (desk.entries[1].trade_id, "USDT")
     assert (cost.purpose, cost.signal, cost.regime, cost.tier) == ("ENTRY", "ema", "trend", "full")
     assert (cost.strength, cost.confidence, cost.strategy) == (12, Decimal("0.5"), "momentum")
     assert (cost.cycle_id, cost.config_hash) == (7, "a" * 64)
@@ -201,7 +202,8 @@ def test_the_treasurys_part_is_booked_with_what_realizes_it(speak):
     (split,) = splits
     before = desk.entries[desk.entries.index(split) - 1]
     assert (before.kind, before.tape_sequence, before.number) == (EntryKind.FILL, split.tape_sequence, split.number - 1)
-    assert (split.client_order_id, split.symbol) == (EXIT, "BTC-USDT")
+    names = ("symbol", "trade_id", "client_order_id", "config_hash")
+    assert [getattr(split, name) for name in names] == [getattr(before, name) for name in names]
     assert desk.of(EquityPoint)[-1].treasury == 5
 
 
@@ -284,9 +286,20 @@ def test_a_ledger_that_starts_again_forgets_the_same_orders_as_one_that_did_not(
     assert sorted(again.snapshot()["trade_log"]["motives"]["known"]) == sorted(orders[1:])
 
 
-def test_what_is_explained_later_is_no_result_any_more(desk):
-    """It was counted among the rest as long as nobody knew what it was; over the days it comes to a transfer."""
-    desk.put(desk.speak.movement("10", MovementType.UNEXPLAINED))
+@pytest.mark.parametrize(
+    ("amount", "booked_as", "days", "last"),
+    [
+        pytest.param(
+            "-10", MovementType.WITHDRAWAL, [(-10, -10, 0), (10, 10, -10)], (0, -10), id="what was missing is found"
+        ),
+        pytest.param("10", MovementType.DEPOSIT, [(0, 0, 10), (0, 0, 0)], (0, 10), id="what was there too much"),
+        pytest.param("-10", MovementType.DUST, [(-10, -10, 0), (0, 0, 0)], (-10, 0), id="it is lost all the same"),
+        pytest.param("10", MovementType.DUST, [(0, 0, 10), (10, 10, -10)], (10, 0), id="it is ours after all"),
+    ],
+)
+def test_what_is_explained_later_has_its_name_from_that_day_on(desk, amount, booked_as, days, last):
+    """Missing, it was a loss as long as nobody knew what it was; too much of it was never a profit."""
+    desk.put(desk.speak.movement(amount, MovementType.UNEXPLAINED))
     desk.put(desk.speak.clock(1, ts_us=desk.speak.start_us + DAY_US))
     lines = tuple(
         Line(account=line.account, currency=line.currency, amount=line.amount) for line in desk.entries[-1].postings
@@ -298,16 +311,49 @@ def test_what_is_explained_later_is_no_result_any_more(desk):
             lines=lines,
             movement_id="1",
             symbol=None,
-            booked_as=MovementType.DEPOSIT,
+            booked_as=booked_as,
             actor="anna",
             reason="the bank has written",
         )
     )
     desk.put(desk.speak.clock(2, ts_us=desk.speak.start_us + 2 * DAY_US))
-    days = [(day.other, day.net, day.transfers) for day in desk.of(DayClosed)]
-    assert days == [(10, 10, 0), (-10, -10, 10)]
+    assert [(day.other, day.net, day.transfers) for day in desk.of(DayClosed)] == days
     point = desk.of(EquityPoint)[-1]
-    assert (point.other, point.transfers) == (0, 10)
+    assert (point.other, point.transfers) == last
+
+
+def test_what_nobody_can_explain_gives_the_treasury_nothing_and_makes_no_peak(speak):
+    """Two hundred come and go again: nobody has won or lost, and only what is missing beyond them is a loss."""
+    desk = Desk(speak, share="5000", USDT="1000")
+    worth = []
+    for number, amount in enumerate(("200", "-200", "-50", "50"), start=1):
+        moved = speak.movement(amount, MovementType.UNEXPLAINED, movement_id=str(number))
+        desk.put(moved)
+        point = desk.of(EquityPoint)[-1]
+        worth.append((point.equity, point.peak, point.drawdown, point.treasury, point.other, point.transfers))
+    assert worth == [
+        (1200, 1200, 0, 0, 0, 200),
+        (1000, 1000, 0, 0, 0, 0),
+        (950, 1000, 50, 0, -50, 0),
+        (1000, 1000, 0, 0, 0, 0),
+    ]
+    desk.put(speak.movement("100", MovementType.REBATE, movement_id="9"))
+    assert desk.core.balances["equity:treasury", "USDT"] == -50, "the loss of fifty was made good, and counts no more"
+
+
+@pytest.mark.parametrize("is_config_late", [False, True])
+def test_what_moved_before_risk_has_opened_the_account_is_no_result(speak, is_config_late):
+    """Risk opens with a later statement, which has it in it; here it is a part of what was opened with, too."""
+    desk = Desk(speak)
+    desk.core = LedgerCore()
+    config, moved = speak.config(books_interval_ms=0), speak.movement("-10", MovementType.FEE)
+    opened = [speak.account(USDT="1000", BTC="1"), moved]
+    desk.put(*(opened if is_config_late else [config, *opened]))
+    desk.policy("3333")
+    desk.put(speak.account(USDT="990", BTC="1", ts_us=speak.start_us + 2_000_000))
+    desk.put(*([config] if is_config_late else []))
+    desk.put(speak.movement("50", MovementType.REBATE, movement_id="2", ts_us=speak.start_us + 3_000_000))
+    assert desk.core.balances["equity:treasury", "USDT"] == Decimal("-16.665")
 
 
 def test_what_execution_refuses_is_forgotten_before_what_is_open(desk):

@@ -25,9 +25,11 @@ fees = st.decimals(min_value="-1", max_value="10", places=8)
 charged = st.sampled_from([("USDT", None), ("USDT", None), ("BTC", "90"), ("ETH", "7"), ("BNB", "3"), ("BNB", None)])
 orders = st.integers(min_value=0, max_value=4)
 asks = st.tuples(st.just("ASK"), orders, st.sampled_from(Purpose), st.none() | prices)
-buys = st.tuples(st.just("BUY"), orders, quantities, prices, fees, charged)
+# The third is no symbol of the desk, and may lie beside what is bought of it.
+symbols = st.sampled_from([SYMBOL, SYMBOL, "BNB-USDT"])
+buys = st.tuples(st.just("BUY"), orders, quantities, prices, fees, charged, symbols)
 # A sale is drawn as a share of what is held, so that many sales end what is held.
-sales = st.tuples(st.just("SELL"), orders, st.sampled_from([20, 60, 100, 100]), prices, fees, charged)
+sales = st.tuples(st.just("SELL"), orders, st.sampled_from([20, 60, 97, 100]), prices, fees, charged, symbols)
 stops = st.tuples(st.just("STOP"), orders, prices)
 decisions = st.tuples(st.just("FLATTEN"), orders)
 quotes = st.tuples(st.just("QUOTE"), prices)
@@ -39,6 +41,8 @@ kinds = st.one_of(asks, buys, buys, sales, sales, stops, decisions, quotes, quot
 events = st.tuples(
     st.sampled_from(["0", "3"]),
     st.sampled_from([None, "0", "2500"]),
+    st.sampled_from([None, "5", "200"]),
+    st.sampled_from(["0", "0.5", "1000"]),
     st.lists(kinds, min_size=8, max_size=50),
 )
 
@@ -47,9 +51,12 @@ class Drawn:
     """A desk that has seen all that was drawn; the day after the last is begun, so that every day has its row."""
 
     def __init__(self, speak, drawn):
-        held, share, steps = drawn
+        held, share, min_notional, beside, steps = drawn
         self.speak, self.now_us, self.fills = speak, speak.start_us, []
-        self.desk = Desk(speak, share=share, USDT="1000000", BTC=held, ETH=held)
+        self.desk = Desk(speak, share=share, USDT="1000000", BTC=held, ETH=held, BNB=beside)
+        if min_notional is not None:
+            for symbol in (SYMBOL, "BNB-USDT"):
+                self.desk.instrument(symbol, step="0.00000001", min_notional=min_notional)
         for number, (kind, *event) in enumerate(steps, start=1):
             self.now_us += SECOND_US
             getattr(self, kind.lower())(number, *event)
@@ -80,19 +87,19 @@ class Drawn:
         # Funding of a symbol that is held belongs to its trip; of another it belongs to none.
         self.desk.put(moved.model_copy(update={"symbol": SYMBOL if number % 2 else None}))
 
-    def buy(self, number, order, size, price, fee, charged):
-        self._trade(number, order, "BUY", size, price, fee, charged)
+    def buy(self, number, order, size, price, fee, charged, symbol):
+        self._trade(number, order, "BUY", size, price, fee, charged, symbol)
 
-    def sell(self, number, order, share, price, fee, charged):
+    def sell(self, number, order, share, price, fee, charged, symbol):
         positions = {each["symbol"]: each["quantity"] for each in self.desk.core.status()["positions"]}
-        held = Decimal(positions.get(SYMBOL, "0"))
-        self._trade(number, order, "SELL", round_down(held * share / 100, STEP), price, fee, charged)
+        held = Decimal(positions.get(symbol, "0"))
+        self._trade(number, order, "SELL", round_down(held * share / 100, STEP), price, fee, charged, symbol)
 
-    def _trade(self, number, order, side, size, price, fee, charged):
+    def _trade(self, number, order, side, size, price, fee, charged, symbol):
         if size:
             # Every third is a trade of the order's stop.
             name = named(order if number % 3 else order + 100)
-            fields = {"fee_currency": charged[0], "rate": charged[1], "ts_us": self.now_us}
+            fields = {"fee_currency": charged[0], "rate": charged[1], "ts_us": self.now_us, "symbol": symbol}
             self.fills.append(self.desk.fill(name, side, str(size), str(price), str(fee), **fields))
 
 
@@ -153,7 +160,8 @@ def test_the_trips_and_what_is_open_are_what_equity_has_changed_by(speak, drawn)
     held = {position["symbol"]: position for position in desk.core.status()["positions"]}
     worth = {symbol: Decimal(each["cost"]) + Decimal(each["unrealized"]) for symbol, each in held.items()}
     costs = {symbol: Decimal(trip["cost"]) for symbol, trip in state["log"]["trips"]["open"].items()}
-    unrealized = sum((worth[symbol] - cost for symbol, cost in costs.items()), ZERO)
+    # Of a rest that fees have eaten up nothing is held.
+    unrealized = sum((worth.get(symbol, ZERO) - cost for symbol, cost in costs.items()), ZERO)
     charges = desk.core.balances.get(("expense:charges", "USDT"), ZERO)
     beside_trips = total(days, "funding") - attributed + total(days, "other") - charges
     change = days[-1].equity_last - days[0].equity_first - total(days, "transfers")

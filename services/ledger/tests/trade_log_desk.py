@@ -6,6 +6,7 @@ from decimal import Decimal
 from tollgate_contracts.approval import SignedText
 from tollgate_contracts.config import config_hash
 from tollgate_contracts.execution import Order, OrderState
+from tollgate_contracts.marketdata import Instrument, InstrumentStatus
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reasons import Finding, Reason
 from tollgate_contracts.risk import Decision, Outcome, Policy
@@ -58,6 +59,26 @@ class Desk:
         self.number += 1
         return self.put(
             self.speak.quote(str(price - 1), str(price + 1), symbol=symbol, number=self.number, **at),
+        )
+
+    def instrument(self, symbol: str = "BTC-USDT", *, step: str = "0.01", min_notional: str = "5"):
+        """Say what the venue takes of a symbol in one order."""
+        base, quote = symbol.split("-")
+        return self.put(
+            Instrument(
+                **{**self.envelope("marketdata"), "cause": None},
+                venue="simulated",
+                symbol=symbol,
+                base=base,
+                quote=quote,
+                tick=Decimal("0.01"),
+                step=Decimal(step),
+                min_quantity=Decimal(step),
+                min_notional=Decimal(min_notional),
+                status=InstrumentStatus.OPEN,
+                valid_until_us=self.speak.start_us,
+                margin=None,
+            )
         )
 
     def ask(self, order: str, side: str, purpose: Purpose = Purpose.ENTRY, *, trigger: str | None = None, **why):

@@ -11,17 +11,15 @@ from pathlib import Path
 from synthetic_tape import SYMBOLS, SyntheticDesk
 
 from tollgate_chassis.snapshots import Snapshot
-from tollgate_chassis.tape import Record
-from tollgate_chassis.tape.reading import Reading
-from tollgate_contracts.envelope import Message
+from tollgate_chassis.tape import MemoryTape, Record
 from tollgate_contracts.execution import Bust, Fill
-from tollgate_contracts.marketdata import Clock
 from tollgate_contracts.reconciliation import Movement, MovementType
-from tollgate_ledger.core import JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.core import JournalEntry, Parameters
 from tollgate_ledger.core.rows import Row
 from tollgate_ledger.seal import Seal
 from tollgate_ledger.sealing import Sealer
 from tollgate_ledger.store import Batch, Store
+from tollgate_research.audit.stepping import Stepping
 
 SEED = bytes(range(1, 33))
 BATCH = 20
@@ -78,31 +76,34 @@ class Bookkeeper:
     def __init__(self, dsn: str, directory: Path) -> None:
         self.store = Store(dsn, "main")
         self.sealer = Sealer(SEED, directory)
-        self._core, self._reading, self._cycle_id = LedgerCore(), Reading("main"), 0
+        self._stepping = Stepping("main")
 
     async def keep(self, records: Sequence[Record], seal_every: int = 2) -> None:
         """Commit everything in batches, with a state each time and a seal every so many."""
         await self.store.open()
         for number, start in enumerate(range(0, len(records), BATCH), start=1):
             batch = records[start : start + BATCH]
-            effects = [effect for record in batch for effect in self._step(record)]
-            state = {"core": self._core.snapshot(), "reading": self._reading.snapshot(), "cycle_id": self._cycle_id}
+            effects = [effect for record in batch for effect in self._stepping.step(record)]
             entries = tuple(effect for effect in effects if isinstance(effect, JournalEntry))
             rows = tuple(effect for effect in effects if isinstance(effect, Row))
             # The state is older than the archive's end, as it is in a ledger that runs.
-            snapshot = Snapshot(batch[-1].sequence, batch[-1].message_id, state) if number % 2 else None
+            snapshot = (
+                Snapshot(batch[-1].sequence, batch[-1].message_id, self._stepping.state()) if number % 2 else None
+            )
             await self.store.commit(Batch(batch, entries, snapshot, rows))
             if number % seal_every == 0:
                 await self.store.seal(self.sealer, batch[-1].stored_us)
+        # One on the stop, as the ledger makes.
+        await self.store.seal(self.sealer, records[-1].stored_us)
         await self.store.close()
 
-    def _step(self, record: Record) -> tuple[object, ...]:
-        message = self._reading.read(record)
-        if not isinstance(message, Message):
-            return ()
-        if isinstance(message, Clock):
-            self._cycle_id = max(self._cycle_id, message.cycle_id)
-        return self._core.step(record.sequence, message).effects
+
+def memory_tape(records: Sequence[Record]) -> MemoryTape:
+    """Return the tape as the broker has it."""
+    tape = MemoryTape()
+    for record in records:
+        tape.insert(record.subject, record.data, record.message_id, record.headers, record.stored_us)
+    return tape
 
 
 def signed(seal: Seal) -> bytes:

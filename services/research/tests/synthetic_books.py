@@ -1,6 +1,5 @@
 """A desk's history as the rows that the ledger would have written of it, with every sum known beside them."""
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,8 +8,11 @@ from typing import Any
 
 import asyncpg
 
-from tollgate_contracts.config import canonical_json, config_hash
+from tollgate_contracts.codec import encode
+from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.ledger import Books
 from tollgate_contracts.money import ZERO, divide, round_to_places
+from tollgate_ledger.core import Parameters
 
 START_US = 1_780_272_000_000_000
 """2026-06-01, a day's first microsecond."""
@@ -21,6 +23,7 @@ COST_MODEL = "c" * 64
 POLICIES = ("a" * 64, "b" * 64)
 CENT = Decimal("0.01")
 FEE = Decimal("0.0004")
+SLIPPAGE = Decimal("0.0001")
 
 
 def cents(value: float | Decimal) -> Decimal:
@@ -142,6 +145,7 @@ class SyntheticBooks:
             "tape_sequence": self.sequence,
             "ts_us": self.now_us,
             "symbol": symbol,
+            "trade_id": f"t{self.sequence}",
             "side": "BUY" if quantity > 0 else "SELL",
             "quantity": abs(quantity),
             "price": price,
@@ -149,6 +153,7 @@ class SyntheticBooks:
             "reference_source": f"quote:{self.sequence - 2}",
             "slippage": off * abs(quantity),
             "fee": fee,
+            "fee_currency": "USDT",
             "fee_value": fee,
             "maker": maker,
             "client_order_id": f"tg{self.sequence:030x}",
@@ -157,6 +162,7 @@ class SyntheticBooks:
             **why,
             "fee_expected": fee,
             "fee_finding": None,
+            "slippage_expected": ZERO if maker else cents(abs(quantity) * mid * SLIPPAGE),
         }
         self.trade_costs.append(row)
         return row
@@ -239,12 +245,33 @@ class SyntheticBooks:
         """Return the messages that a report reads of the archive: configurations, and books under each."""
         return self._archive
 
-    def configure(self, sequence: int, cost_model: str, ts_us: int) -> None:
-        """Let the ledger be configured, and say the books under it."""
-        text = canonical_json({"quote_currency": "USDT", "symbols": list(SYMBOLS)})
-        config = {"ts_us": ts_us, "text": text, "hash": config_hash(text)}
-        books = {"ts_us": ts_us, "cost_model": cost_model}
-        self._archive += [_archived(sequence, "config", config), _archived(sequence + 1, "books", books)]
+    def configure(
+        self, sequence: int, cost_model: str | None, ts_us: int, *, currency: str = "USDT", dust: int = 0
+    ) -> str:
+        """Let the ledger be configured and, if it names a cost model, say the books; return the configuration's hash.
+
+        ``dust`` makes one configuration another than the next.
+        """
+        symbols = tuple(symbol.replace("USDT", currency) for symbol in SYMBOLS)
+        text = Parameters(quote_currency=currency, symbols=symbols, dust={currency: Decimal(dust)}).text()
+        config = Config(writer="ledger", text=text, hash=config_hash(text), **_envelope(sequence, "config", ts_us))
+        self._archive.append(_archived(sequence, "config", encode(config)))
+        if cost_model is not None:
+            self.say_books(sequence + 1, cost_model, ts_us, config.hash)
+        return config.hash
+
+    def say_books(self, sequence: int, cost_model: str, ts_us: int, under: str) -> None:
+        """Let the ledger say the books under the configuration of that hash."""
+        amounts = ("equity", "realized", "unrealized", "fees", "funding", "treasury", "peak_equity", "drawdown")
+        nothing: dict[str, Any] = dict.fromkeys(("cash", "positions", "fees_by_currency", "suspense"), ())
+        sums: dict[str, Any] = dict.fromkeys(amounts, ZERO)
+        hashes = {"cost_model": cost_model, "config_hash": under}
+        books = Books(as_of=sequence, **nothing, **sums, **hashes, **_envelope(sequence, "books", ts_us))
+        self._archive.append(_archived(sequence, "books", encode(books)))
+
+    def say_nonsense(self, sequence: int) -> None:
+        """Let a configuration be archived that nobody can read."""
+        self._archive.append(_archived(sequence, "config", b'{"text": "no JSON'))
 
     async def store(self, superuser: "asyncpg.Connection[asyncpg.Record]") -> None:
         """Put all rows into an empty database; no trigger and no reference is looked at."""
@@ -257,12 +284,17 @@ class SyntheticBooks:
         await superuser.execute("SET session_replication_role = origin")
 
 
-def _archived(sequence: int, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+def _envelope(sequence: int, kind: str, ts_us: int) -> dict[str, Any]:
+    place = {"id": f"ledger:{kind}:{sequence}.0", "desk": "main", "run_id": "run-1"}
+    return {**place, "ts_us": ts_us, "cause": None, "cycle_id": 1}
+
+
+def _archived(sequence: int, kind: str, body: bytes) -> dict[str, Any]:
     return {
         "tape_sequence": sequence,
-        "message_id": f"ledger:{kind}:{sequence}",
+        "message_id": f"ledger:{kind}:{sequence}.0",
         "subject": f"tape.main.ledger.{kind}",
-        "body": json.dumps(content).encode(),
+        "body": body,
         "headers": "{}",
         "stored_us": START_US,
         "chain_hash": bytes(32),

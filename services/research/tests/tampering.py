@@ -26,10 +26,12 @@ from audited_books import SEED, Bookkeeper, audited_tape
 from nacl.signing import SigningKey, VerifyKey
 
 from tollgate_contracts.money import install_exact_context
-from tollgate_ledger.sealing import LAST_SEAL_FILE, Sealer
+from tollgate_ledger.seal import LAST_SEAL_FILE
+from tollgate_ledger.sealing import Sealer
 from tollgate_research.audit.findings import Audit
 from tollgate_research.audit.seals import LastSeal, read_last_seal
-from tollgate_research.audit.verify import verify_view
+from tollgate_research.audit.tape import Tape
+from tollgate_research.audit.verify import Evidence, verify_view
 
 SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres"
 KEYS_OF = {
@@ -43,9 +45,42 @@ KEYS_OF = {
     "seals": ("number",),
     "checkpoint": (),
 }
-# Rows that are removed or added for each hundred in which one digit is changed.
-_REMOVED, _ADDED = 5, 3
+# Of a hundred tamperings so many remove a row, add one, make a value null or give one to a null, rewrite the archive
+# with its chain up to the end, take away the ledger's state, and change what the database refuses. The others change a
+# digit.
+_SHARES = {"remove": 5, "add": 3, "null": 8, "rewrite": 3, "forget": 2, "disarm": 6, "digit": 73}
 _COUNT = 1_000
+# What would let somebody change the past without the administrator's rights, and how it is named.
+DISARMED = (
+    ("ALTER TABLE ledger.postings DISABLE TRIGGER ALL", "trigger", "postings."),
+    ("ALTER TABLE ledger.archive DISABLE TRIGGER continue_chain", "trigger", "archive.continue_chain"),
+    ("ALTER TABLE ledger.seals ENABLE REPLICA TRIGGER continue_seals", "trigger", "seals.continue_seals"),
+    ("DROP TRIGGER check_entry ON ledger.entries", "trigger", "entries.check_entry"),
+    ("GRANT UPDATE ON ledger.entries TO tollgate_ledger", "right", "table entries tollgate_ledger UPDATE"),
+    ("GRANT TRUNCATE ON ledger.postings TO PUBLIC", "right", "table postings PUBLIC TRUNCATE"),
+    ("GRANT UPDATE (amount) ON ledger.postings TO tollgate_ledger", "right", "column postings.amount"),
+    ("GRANT EXECUTE ON FUNCTION ledger.continue_chain TO PUBLIC", "right", "function continue_chain PUBLIC"),
+    ("GRANT tollgate_owner TO tollgate_ledger", "member", "tollgate_ledger of tollgate_owner"),
+    ("ALTER ROLE tollgate_ledger SET session_replication_role = replica", "setting", "tollgate_ledger session_repl"),
+    ("ALTER ROLE tollgate_ledger SUPERUSER", "role", "tollgate_ledger"),
+    ("ALTER TABLE ledger.entries OWNER TO tollgate_ledger", "owner", "table entries"),
+    ("ALTER TABLE ledger.postings DROP CONSTRAINT amount_is_exact", "constraint", "postings.amount_is_exact"),
+    ("ALTER TABLE ledger.entries DROP CONSTRAINT movement_once", "constraint", "entries.movement_once"),
+    ("ALTER TABLE ledger.postings ALTER COLUMN amount DROP NOT NULL", "column", "postings.amount"),
+    ("DROP INDEX ledger.trade_once", "index", "trade_once"),
+    ("ALTER TABLE ledger.postings SET UNLOGGED", "relation", "postings"),
+    ("ALTER TABLE ledger.postings ENABLE ROW LEVEL SECURITY", "relation", "postings"),
+    ("CREATE RULE quiet AS ON INSERT TO ledger.seals DO INSTEAD NOTHING", "rule", "seals.quiet"),
+    ("CREATE TABLE ledger.more () INHERITS (ledger.postings)", "column", "more."),
+    (
+        "CREATE OR REPLACE FUNCTION ledger.check_entry() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        "function",
+        "check_entry()",
+    ),
+)
+
+
+FORGET = "UPDATE ledger.checkpoint SET state_sequence = 0, state = NULL, state_message_id = NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +95,15 @@ class Tampering:
     def is_named_in(self, audit: Audit) -> bool:
         """Say whether a finding names the row; of a posting it may name the entry, whose hash covers it."""
         for finding in audit.found.values():
-            if finding.table == self.table and finding.row in self.rows:
+            if finding.table == self.table and (finding.row in self.rows or self._begins(finding.row)):
                 return True
             if self.table == "postings" and finding.table == "entries" and finding.row in self._entries:
                 return True
         return False
+
+    def _begins(self, row: str) -> bool:
+        """Of what lies in the catalogs the beginning of its name will do."""
+        return self.table not in KEYS_OF and any(row.startswith(each) for each in self.rows)
 
     @property
     def _entries(self) -> set[str]:
@@ -76,6 +115,11 @@ def public_keys() -> dict[str, VerifyKey]:
     return {Sealer(SEED, Path()).key_id: SigningKey(SEED).verify_key}
 
 
+def evidence(last: LastSeal | None, tape: Tape | str = "") -> Evidence:
+    """Return what the audited books are held against."""
+    return Evidence(public_keys(), last, tape)
+
+
 class Tamperer:
     """Chooses by seed what to change; whatever the columns' own rules refuse is chosen anew."""
 
@@ -85,29 +129,60 @@ class Tamperer:
 
     async def tamper(self) -> Tampering:
         """Change one thing, without any trigger; the caller's transaction takes it back."""
-        await self._connection.execute("SET LOCAL session_replication_role = replica")
         while True:
             try:
                 async with self._connection.transaction():
+                    await self._connection.execute("SET LOCAL session_replication_role = replica")
                     done = await self._try()
+                    await self._connection.execute("SET LOCAL session_replication_role = origin")
+                    return done
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, ValueError):
                 continue
-            if done is not None:
-                return done
 
-    async def _try(self) -> Tampering | None:
+    async def _try(self) -> Tampering:
+        [kind] = self._random.choices(list(_SHARES), list(_SHARES.values()))
+        if kind == "disarm":
+            return await self._disarm()
+        if kind == "rewrite":
+            return await self._rewrite()
+        if kind == "forget":
+            await self._connection.execute(FORGET)
+            return Tampering("checkpoint", frozenset({""}), "state forgotten")
+        return await self._change_a_row(kind)
+
+    async def _disarm(self) -> Tampering:
+        statement, kind, name = self._random.choice(DISARMED)
+        # A table that is waited for by a trigger of this transaction cannot be altered.
+        await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        await self._connection.execute(statement)
+        return Tampering(kind, frozenset({name}), statement)
+
+    async def _rewrite(self) -> Tampering:
+        last = await self._connection.fetchval("SELECT max(archived_sequence) FROM ledger.seals")
+        sequence = self._random.randrange(2, last + 1)
+        await rewrite_the_archive(self._connection, sequence)
+        seal = "SELECT min(number) FROM ledger.seals WHERE archived_sequence >= $1"
+        number = await self._connection.fetchval(seal, sequence)
+        return Tampering("seals", frozenset({str(number)}), f"the archive rewritten from {sequence} on")
+
+    async def _change_a_row(self, kind: str) -> Tampering:
         table = self._random.choice(list(KEYS_OF))
         rows = await self._connection.fetch(f"SELECT ctid::text AS place, * FROM ledger.{table}")  # noqa: S608 - our own names
         row = dict(self._random.choice(rows))
-        place, chance = row.pop("place"), self._random.randrange(100)
-        if chance < _REMOVED:
+        place = row.pop("place")
+        if kind == "remove":
             remove = f"DELETE FROM ledger.{table} WHERE ctid = '{place}'::tid"  # noqa: S608 - our own names
             await self._connection.execute(remove)
             return Tampering(table, frozenset({_key(table, row)}), "removed")
-        if chance < _REMOVED + _ADDED and KEYS_OF[table]:
+        if kind == "add" and KEYS_OF[table]:
             return await self._add(table, row)
-        column = self._random.choice([name for name, value in row.items() if value is not None and name != "single"])
-        changed = self._changed(row[column])
+        if kind == "null":
+            column = self._random.choice([name for name in row if name not in {*KEYS_OF[table], "single"}])
+            changed = None if row[column] is not None else await self._some(table, column)
+        else:
+            chosen = [name for name, value in row.items() if value is not None and name != "single"]
+            column = self._random.choice(chosen)
+            changed = self._changed(row[column])
         change = f"UPDATE ledger.{table} SET {column} = $1 WHERE ctid = '{place}'::tid"  # noqa: S608 - our own names
         await self._connection.execute(change, changed)
         keys = frozenset({_key(table, row), _key(table, {**row, column: changed})})
@@ -123,6 +198,14 @@ class Tamperer:
         add = f"INSERT INTO ledger.{table} ({names}) VALUES ({values})"  # noqa: S608 - our own names
         await self._connection.execute(add, *row.values())
         return Tampering(table, frozenset({_key(table, row)}), "added")
+
+    async def _some(self, table: str, column: str) -> Any:
+        """Return a value that the column could have; raises ``ValueError`` where none of its rows has one."""
+        some = f"SELECT {column} FROM ledger.{table} WHERE {column} IS NOT NULL LIMIT 1"  # noqa: S608 - our own names
+        found = await self._connection.fetchval(some)
+        if found is None:
+            raise ValueError("nothing to give")
+        return found
 
     def _changed(self, value: Any) -> Any:
         if isinstance(value, bool):
@@ -145,6 +228,23 @@ class Tamperer:
         return text[:place] + self._random.choice(others.replace(text[place], "")) + text[place + 1 :]
 
 
+async def rewrite_the_archive(connection: "asyncpg.Connection[asyncpg.Record]", first: int) -> None:
+    """Change a record and make the archive's chain anew from there on, as one could who may write everything."""
+    await connection.execute("SET session_replication_role = replica")
+    change = "UPDATE ledger.archive SET message_id = message_id || 'x' WHERE tape_sequence = $1"
+    await connection.execute(change, first)
+    chain = await connection.fetchval("SELECT chain_hash FROM ledger.archive WHERE tape_sequence = $1", first - 1)
+    for sequence in range(first, 1 + await connection.fetchval("SELECT max(tape_sequence) FROM ledger.archive")):
+        chain = await connection.fetchval(
+            "UPDATE ledger.archive SET chain_hash = ledger.chain_hash($1, tape_sequence, subject, message_id, headers,"
+            " stored_us, body) WHERE tape_sequence = $2 RETURNING chain_hash",
+            chain,
+            sequence,
+        )
+    await connection.execute("UPDATE ledger.checkpoint SET chain_hash = $1", chain)
+    await connection.execute("SET session_replication_role = origin")
+
+
 def _key(table: str, row: dict[str, Any]) -> str:
     return "/".join(str(row[name]) for name in KEYS_OF[table])
 
@@ -160,7 +260,7 @@ async def try_all(
         try:
             done = await tamperer.tamper()
             tried[done.table] += 1
-            audit = await verify_view(connection, public_keys(), last)
+            audit = await verify_view(connection, evidence(last))
             if not done.is_named_in(audit):
                 found = "; ".join(str(finding) for finding in audit.found.values()) or "nothing"
                 missed.append(f"{done.table} {'|'.join(sorted(done.rows))} {done.what}: found {found}")
@@ -201,7 +301,7 @@ async def run(dsn: str, count: int, seed: int) -> list[str]:
         await Bookkeeper(dsn, Path(directory)).keep(audited_tape())
         last = read_last_seal(Path(directory) / LAST_SEAL_FILE)
         async with connection.transaction():
-            audit = await verify_view(connection, public_keys(), last)
+            audit = await verify_view(connection, evidence(last))
         if not audit.holds:
             return [f"the books do not hold before anything is changed: {audit.first}"]
         missed = await try_all(connection, last, count, seed)

@@ -4,19 +4,36 @@ import asyncio
 import json
 
 import pytest
-from audited_books import BATCH, Bookkeeper, audited_tape, signed
-from tampering import public_keys, try_all
+from audited_books import Bookkeeper, audited_tape, memory_tape, signed
+from ledger_catalog import VERSIONS, catalog_of, written
+from tampering import DISARMED, FORGET, evidence, public_keys, rewrite_the_archive, try_all
 from typer.testing import CliRunner
 
+from tollgate_chassis.tape import TapeUnavailable
+from tollgate_chassis.tape.records import Bounds
 from tollgate_ledger.seal import Seal
+from tollgate_research.audit import reading
 from tollgate_research.audit.commands import audit as audit_commands
 from tollgate_research.audit.findings import Part
+from tollgate_research.audit.schema import EXPECTED_FILE
 from tollgate_research.audit.seals import read_last_seal
 from tollgate_research.audit.verify import verify, verify_view
+from tollgate_research.books import NoBooks
 
 TAPE = audited_tape()
 # Some for each run of the tests; `make tampering` tries a thousand.
 TAMPERINGS = 40
+
+
+# Audits that keep a view of the database open.
+HELD = """
+SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tollgate research' AND datname = current_database()
+    AND (backend_xmin IS NOT NULL OR xact_start IS NOT NULL)
+"""
+BREAK = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = 'tollgate research' AND datname = current_database()
+"""
 
 
 @pytest.fixture
@@ -32,23 +49,23 @@ def last_seal(tmp_path):
     return tmp_path / "last-seal.json"
 
 
-async def audited(connection, last_seal=None):
-    async with connection.transaction():
-        return await verify_view(connection, public_keys(), last_seal and read_last_seal(last_seal))
+async def audited(books, last_seal=None, tape=""):
+    """Audit with the rights of who may only read."""
+    return await verify(books.dsn("tollgate_reader"), evidence(last_seal and read_last_seal(last_seal), tape))
 
 
 async def test_books_that_nobody_touched_hold_in_every_part(books, last_seal):
-    audit = await verify(books.dsn("tollgate_reader"), public_keys(), read_last_seal(last_seal))
+    audit = await audited(books, last_seal, memory_tape(TAPE))
     assert audit.found == {}
     assert audit.not_proved == []
     assert (audit.desk, audit.archived) == ("main", len(TAPE))
     assert all(audit.checked[part] > 0 for part in Part), audit.checked
-    assert len(TAPE) - 3 * BATCH <= audit.sealed <= len(TAPE)
+    assert audit.sealed == len(TAPE)
 
 
 async def test_empty_books_hold(database, last_seal):
     """There is no seal yet, and nothing to seal."""
-    audit = await verify(database.dsn("tollgate_reader"), public_keys(), read_last_seal(last_seal))
+    audit = await audited(database, last_seal)
     assert audit.found == {}
     assert (audit.archived, audit.entries, audit.sealed) == (0, 0, 0)
 
@@ -113,17 +130,39 @@ TAMPERED = [
         "seals 1: the signature is not of what the row says",
     ),
     ("UPDATE ledger.seals SET key_id = repeat('0', 16) WHERE number = 1", Part.SEALS, "none of the public keys"),
-    ("DELETE FROM ledger.seals", Part.SEALS, "no seal is there"),
+    ("DELETE FROM ledger.seals", Part.SEALS, "are under none"),
+    (
+        "UPDATE ledger.postings SET amount = 'Infinity' WHERE (entry_id, line) = (3, 2)",
+        Part.SUMS,
+        "entries 3: its line 2 is of Infinity, which no posting can hold",
+    ),
+    (
+        "UPDATE ledger.postings SET amount = amount + 1e-120 WHERE (entry_id, line) = (3, 2)",
+        Part.SUMS,
+        "entries 3: its line 2 is of",
+    ),
+    (
+        "UPDATE ledger.postings SET amount = NULL WHERE (entry_id, line) = (3, 2)",
+        Part.SUMS,
+        "entries 3: its line 2 is of None",
+    ),
+    (
+        "UPDATE ledger.entries SET kind = 'other' WHERE kind = 'opening'",
+        Part.JOURNAL,
+        "entries 1: is no entry any more",
+    ),
+    (FORGET, Part.CHECKPOINT, f"has no state, and {len(TAPE)} records are archived"),
 ]
 
 
 @pytest.mark.parametrize(("statement", "part", "words"), TAMPERED, ids=[case[0][:60] for case in TAMPERED])
 async def test_what_a_superuser_changes_is_found_and_named(books, superuser, statement, part, words):
     await superuser.execute("SET session_replication_role = replica")
-    if "NaN" in statement:
-        await superuser.execute("ALTER TABLE ledger.postings DROP CONSTRAINT amount_is_exact")
+    for rule in ("postings DROP CONSTRAINT amount_is_exact", "postings ALTER COLUMN amount DROP NOT NULL"):
+        await superuser.execute(f"ALTER TABLE ledger.{rule}")
+    await superuser.execute("ALTER TABLE ledger.entries DROP CONSTRAINT entries_kind_check")
     await superuser.execute(statement)
-    audit = await audited(superuser)
+    audit = await audited(books)
     assert words in str(audit.found[part])
 
 
@@ -133,35 +172,113 @@ async def test_a_last_seal_that_is_gone_is_missed(books, superuser, last_seal):
     newest = await superuser.fetchval(
         "DELETE FROM ledger.seals WHERE number IN (SELECT max(number) FROM ledger.seals) RETURNING number"
     )
-    audit = await audited(superuser, last_seal)
+    audit = await audited(books, last_seal)
     assert str(audit.found[Part.SEALS]) == f"seals {newest}: is missing: the ledger has kept it outside the database"
-    audit = await audited(superuser)
-    assert Part.SEALS not in audit.found
+    audit = await audited(books)
+    assert "are under none" in str(audit.found[Part.SEALS])
     assert "the ledger's own copy of the last is not here" in audit.not_proved[0]
 
 
-async def rewrite_the_tail(superuser, first):
-    """Make the archive's chain anew from record ``first`` on, as one could who may write everything here."""
-    await superuser.execute("SET session_replication_role = replica")
-    changed = "UPDATE ledger.archive SET message_id = message_id || 'x' WHERE tape_sequence = $1"
-    await superuser.execute(changed, first)
-    chain = await superuser.fetchval("SELECT chain_hash FROM ledger.archive WHERE tape_sequence = $1", first - 1)
-    for sequence in range(first, len(TAPE) + 1):
-        chain = await superuser.fetchval(
-            "UPDATE ledger.archive SET chain_hash = ledger.chain_hash($1, tape_sequence, subject, message_id, headers,"
-            " stored_us, body) WHERE tape_sequence = $2 RETURNING chain_hash",
-            chain,
-            sequence,
-        )
-    await superuser.execute("UPDATE ledger.checkpoint SET chain_hash = $1", chain)
-
-
 async def test_a_tail_that_was_rewritten_chain_and_all_breaks_the_seals(books, superuser):
-    last = await superuser.fetchval("SELECT max(archived_sequence) FROM ledger.seals")
-    await rewrite_the_tail(superuser, last - 5)
-    audit = await audited(superuser)
-    assert Part.ARCHIVE not in audit.found
-    assert f"the archive up to {last} is not the one that was sealed" in str(audit.found[Part.SEALS])
+    await rewrite_the_archive(superuser, len(TAPE) - 1)
+    audit = await audited(books)
+    assert set(audit.found) == {Part.SEALS}
+    assert f"the archive up to {len(TAPE)} is not the one that was sealed" in str(audit.found[Part.SEALS])
+
+
+async def test_a_tail_that_was_rewritten_chain_and_all_is_not_what_lies_on_the_tape(books, superuser):
+    """Also behind the last seal: no key is needed to see it."""
+    await rewrite_the_archive(superuser, len(TAPE) - 1)
+    audit = await audited(books, tape=memory_tape(TAPE))
+    assert f"archive {len(TAPE) - 1}: message_id is" in str(audit.found[Part.TAPE])
+
+
+async def test_an_archive_that_reaches_beyond_the_tape_is_found(books, last_seal):
+    audit = await audited(books, last_seal, memory_tape(TAPE[:100]))
+    assert str(audit.found[Part.TAPE]) == "archive 101: and what follows is not on the tape, which ends at 100"
+    assert audit.checked[Part.TAPE] == 100
+
+
+class HeadlessTape:
+    """A tape that has lost its first records, and fails at one of the others."""
+
+    def __init__(self, first: int, breaks_at: int) -> None:
+        self._tape = memory_tape(TAPE)
+        self._first = first
+        self._breaks_at = breaks_at
+
+    async def bounds(self):
+        return Bounds(self._first, len(TAPE))
+
+    async def read(self, start, limit):
+        if start + limit > self._breaks_at:
+            limit = max(1, self._breaks_at - start)
+        if start == self._breaks_at:
+            raise TapeUnavailable("the broker is gone")
+        return await self._tape.read(start, limit)
+
+
+async def test_what_the_tape_does_not_show_is_not_proved(books, last_seal):
+    audit = await audited(books, last_seal, HeadlessTape(11, len(TAPE) + 1))
+    assert (audit.found, audit.checked[Part.TAPE]) == ({}, len(TAPE) - 10)
+    assert audit.not_proved == ["that records up to 10 are those of the tape: it holds them no more"]
+    audit = await audited(books, last_seal, HeadlessTape(1, 51))
+    assert (audit.found, audit.checked[Part.TAPE]) == ({}, 50)
+    assert audit.not_proved == ["that records from 51 on are those of the tape: the broker is gone"]
+
+
+@pytest.mark.parametrize(("statement", "kind", "name"), DISARMED, ids=[case[0][:70] for case in DISARMED])
+async def test_a_database_that_would_refuse_no_more_is_found(books, superuser, last_seal, statement, kind, name):
+    """Nothing in it was changed yet; a right of a role is taken back, since all databases of the server share it."""
+    transaction = superuser.transaction()
+    await transaction.start()
+    try:
+        await superuser.execute(statement)
+        audit = await verify_view(superuser, evidence(read_last_seal(last_seal)))
+    finally:
+        await transaction.rollback()
+    assert set(audit.found) == {Part.SCHEMA}
+    assert str(audit.found[Part.SCHEMA]).startswith(f"{kind} {name}")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_catalog_that_is_expected_is_what_the_ledgers_file_makes(version):
+    """On the server that the platform runs on, and on the oldest at hand; `make contracts` writes it anew."""
+    assert written(catalog_of(version)) == EXPECTED_FILE.read_text()
+
+
+async def test_books_that_go_on_growing_hold_and_are_not_held_up(database, superuser, last_seal, tmp_path, monkeypatch):
+    """Read in small pages; between any two nothing is held open, and the ledger commits."""
+    monkeypatch.setattr(reading, "ROWS", 7)
+    bookkeeper = Bookkeeper(database.dsn("tollgate_ledger"), tmp_path)
+    await bookkeeper.keep(TAPE[:60])
+    held = []
+
+    class GrowingTape:
+        async def bounds(self):
+            return Bounds(1, len(TAPE))
+
+        async def read(self, start, limit):
+            held.append(await superuser.fetchval(HELD))
+            if start == 1:
+                await bookkeeper.keep(TAPE[60:])
+            return TAPE[start - 1 : start + 9]
+
+    audit = await audited(database, last_seal, GrowingTape())
+    assert (audit.found, audit.not_proved) == ({}, [])
+    assert (audit.archived, audit.checked[Part.TAPE]) == (60, 60)
+    assert held == [0] * 6
+    assert (await audited(database, last_seal, memory_tape(TAPE))).archived == len(TAPE)
+
+
+async def test_a_database_that_is_lost_on_the_way_is_no_finding(books, superuser, last_seal):
+    class Breaking:
+        async def bounds(self):
+            await superuser.execute(BREAK)
+            return Bounds(1, len(TAPE))
+
+    with pytest.raises(NoBooks):
+        await audited(books, last_seal, Breaking())
 
 
 async def test_a_seal_made_anew_with_another_key_is_refused(books, superuser):
@@ -169,7 +286,7 @@ async def test_a_seal_made_anew_with_another_key_is_refused(books, superuser):
     fields = {name: value for name, value in last.items() if name != "signature"}
     assert last["signature"] == signed(Seal(desk="main", **fields))
     await superuser.execute("UPDATE ledger.seals SET signature = $1 WHERE number = $2", bytes(64), last["number"])
-    audit = await audited(superuser)
+    audit = await audited(books)
     assert "the signature is not of what the row says" in str(audit.found[Part.SEALS])
 
 
@@ -188,9 +305,15 @@ async def test_the_command_says_what_holds_and_ends_with_its_codes(books, superu
         str(tmp_path / "keys"),
         "--last-seal",
         str(last_seal),
+        "--without-tape",
     ]
     code, said = await run("verify", "--json", *given)
-    assert (code, json.loads(said)["holds"]) == (0, True)
+    assert (code, json.loads(said)["not_proved"]) == (0, [])
+    code, said = await run("verify", *given[:-3], "--last-seal", str(tmp_path / "none"))
+    assert code == 3
+    assert "not everything is proved" in said
+    assert "the ledger's own copy of the last is not here" in " ".join(said.split())
+    assert "the tape of the database that was named is not known" in " ".join(said.split())
     await superuser.execute("SET session_replication_role = replica")
     await superuser.execute("UPDATE ledger.archive SET body = 'x' WHERE tape_sequence = 7")
     code, said = await run("verify", "--json", *given)

@@ -63,7 +63,7 @@ async def test_what_goes_wrong_has_a_code_and_a_sentence(state_dir: Path, tmp_pa
         ("--state-dir", state_dir, "--from", "soon"): (2, "--from takes a UTC date"),
         ("--state-dir", state_dir, "--from", "2026-06-02", "--to", "2026-06-01"): (2, "--to must be after --from"),
         ("--state-dir", state_dir, "--to", "2020-01-01"): (66, "the books say nothing of this span"),
-        ("--state-dir", tmp_path): (69, "the database's address is not known"),
+        ("--state-dir", tmp_path): (69, "postgres_dsn cannot be read"),
         ("--state-dir", state_dir, "--html", tmp_path): (73, "Is a directory"),
     }
     for arguments, (code, words) in cases.items():

@@ -11,8 +11,9 @@ from books_database import Database
 from pyarrow import parquet
 from synthetic_books import COST_MODEL, DAY_US, START_US, SyntheticBooks
 
+from tollgate_research.books import opened
 from tollgate_research.report.exporting import TABLES, DoesNotFit, write_csv, write_parquet
-from tollgate_research.report.reading import opened, read_report
+from tollgate_research.report.reading import read_report
 from tollgate_research.report.span import Span
 
 SPAN = Span(START_US + DAY_US, START_US + 9 * DAY_US)

@@ -13,9 +13,10 @@ from rich.console import Console
 from synthetic_books import COST_MODEL, POLICIES, SyntheticBooks
 
 from tollgate_research import layout
+from tollgate_research.books import opened
 from tollgate_research.report import svg
 from tollgate_research.report.page import page
-from tollgate_research.report.reading import opened, read_report
+from tollgate_research.report.reading import read_report
 from tollgate_research.report.span import Span
 from tollgate_research.report.terminal import text_page
 from tollgate_research.report.values import Report, report_json

@@ -16,11 +16,18 @@ import pytest
 from books_database import Database
 from synthetic_books import COST_MODEL, DAY_US, POLICIES, START_US, SyntheticBooks
 
+from tollgate_contracts.codec import decode
+from tollgate_contracts.config import Config
 from tollgate_domain.attribution import By, grouped
+from tollgate_research.books import NoBooks, opened
 from tollgate_research.report import reading, statistics
-from tollgate_research.report.reading import NoDatabase, NothingBooked, opened, read_report
+from tollgate_research.report.figures import result_figures
+from tollgate_research.report.page import page
+from tollgate_research.report.reading import NothingBooked, read_report
 from tollgate_research.report.span import Span
+from tollgate_research.report.terminal import text_page
 from tollgate_research.report.values import Attribution, ConfigInForce, Report
+from tollgate_research.report.wording import wording_of
 
 ALL = Span()
 PARTS = ("edge", "slippage", "fees", "funding", "net")
@@ -171,14 +178,15 @@ async def test_a_fall_is_from_the_highest_before_and_a_withdrawal_is_none(databa
         falls.append(highest - made)
         shares.append(float(highest - made) / float(row["equity"] + highest - made))
     assert exposure.drawdown == max(falls)
-    assert exposure.drawdown_share == pytest.approx(max(shares))
+    assert exposure.drawdown_share == pytest.approx(shares[falls.index(max(falls))])
+    assert exposure.drawdown_share_highest == pytest.approx(max(shares))
     assert max(point.drawdown for point in exposure.curve) == exposure.drawdown
 
 
 async def test_the_deepest_fall_without_transfers_is_that_of_another_library(database, superuser):
     books = await stored(superuser, SyntheticBooks(seed=5).run(200))
     equity = np.array([float(row["equity"]) for row in books.equity])
-    found = (await report_of(database)).exposure.drawdown_share
+    found = (await report_of(database)).exposure.drawdown_share_highest
     assert found == pytest.approx(-empyrical.max_drawdown(np.diff(equity) / equity[:-1]))
 
 
@@ -238,7 +246,7 @@ async def test_a_cost_model_is_in_force_until_the_next_configuration(database, s
     books = a_history()
     later_us = START_US + 5 * DAY_US
     for sequence, name, ts_us in ((20, "d" * 64, later_us), (30, COST_MODEL, later_us + DAY_US)):
-        books.configure(sequence, name, ts_us)
+        books.configure(sequence, name, ts_us, dust=sequence)
     await stored(superuser, books)
     report = await report_of(database)
     assert report.provenance.cost_models == (
@@ -252,6 +260,124 @@ async def test_the_configuration_before_a_span_is_in_force_in_it(database, super
     report = await report_of(database, Span(START_US + 10 * DAY_US, books.now_us))
     assert [model.hash for model in report.provenance.cost_models] == [COST_MODEL]
     assert report.provenance.cost_models[0].first_us == report.span.from_us
+
+
+async def test_a_configuration_that_the_ledger_refused_names_neither_currency_nor_cost_model(database, superuser):
+    """The archive holds it as it came; in force stays the one before, under which the books were said meanwhile."""
+    books = a_history()
+    books.configure(20, None, START_US + DAY_US, currency="EUR")
+    books.say_nonsense(22)
+    await stored(superuser, books)
+    provenance = (await report_of(database)).provenance
+    assert provenance.quote_currency == "USDT"
+    assert provenance.cost_models == (ConfigInForce(COST_MODEL, START_US + 1, books.now_us + 1, 1),)
+
+
+async def test_what_nobody_can_read_is_no_first_configuration(database, superuser):
+    books = a_history()
+    for row in books.archive():
+        row["tape_sequence"] += 1
+    books.say_nonsense(1)
+    await stored(superuser, books)
+    assert (await report_of(database)).provenance.quote_currency == "USDT"
+
+
+async def test_books_are_of_the_configuration_that_they_name(database, superuser):
+    """One says no books at all, and after the next one comes what was still to be said under the first."""
+    books = a_history()
+    first = config_hash_of(books)
+    books.configure(20, None, START_US + DAY_US, dust=1)
+    third = books.configure(30, None, START_US + 2 * DAY_US, dust=2)
+    books.say_books(31, COST_MODEL, START_US + 2 * DAY_US, first)
+    books.say_books(32, "d" * 64, START_US + 3 * DAY_US, third)
+    await stored(superuser, books)
+    report = await report_of(database)
+    assert report.provenance.cost_models == (
+        ConfigInForce(COST_MODEL, START_US + 1, START_US + 3 * DAY_US, 1),
+        ConfigInForce("d" * 64, START_US + 3 * DAY_US, report.span.until_us, 1),
+    )
+
+
+def config_hash_of(books: SyntheticBooks) -> str:
+    config = decode(books.archive()[0]["body"])
+    assert isinstance(config, Config)
+    return config.hash
+
+
+async def test_a_clock_that_steps_back_leaves_no_part_of_the_tape_out(database, superuser):
+    """The order is the tape's: what is booked after a step back is after what was booked before it."""
+    books = a_history()
+    step = len(books.equity) // 2
+    for row in books.equity[step:]:
+        row["ts_us"] -= 5 * DAY_US
+    await stored(superuser, books)
+    whole = await report_of(database)
+    assert (whole.change.first.tape_sequence, whole.change.last.equity) == (10, books.equity[-1]["equity"])
+    assert whole.trips.parts == summed(books.trips)
+    cut_us = books.equity[step]["ts_us"] + DAY_US
+    before, after = await report_of(database, Span(0, cut_us)), await report_of(database, Span(cut_us))
+    assert before.change.last == after.change.first
+    for name in (*PARTS, "other"):
+        parts = [getattr(each.change.parts, name) for each in (before, after, whole)]
+        assert parts[0] + parts[1] == parts[2], name
+    for report in (whole, before, after):
+        times = [point.ts_us for point in report.exposure.curve]
+        assert times == sorted(times)
+        assert page(report)
+        assert text_page(report)
+
+
+async def test_where_the_newest_state_bears_an_older_time_there_is_still_a_curve(database, superuser):
+    books = SyntheticBooks().trip()
+    for row in books.equity[1:]:
+        row["ts_us"] = START_US - DAY_US
+    await stored(superuser, books)
+    report = await report_of(database)
+    assert report.change.last.equity == books.equity[-1]["equity"]
+    assert report.exposure.curve[-1].equity == books.equity[-1]["equity"]
+    assert page(report)
+
+
+async def test_time_before_the_span_is_not_counted(database, superuser):
+    """A position of nine days, of which the span has the last: in the market all the time, and drawn from its start."""
+    books = SyntheticBooks().trip(is_left_open=True)
+    books.now_us += 9 * DAY_US
+    books.sequence += 1
+    books.held = books.cost = Decimal(0)
+    books._point()
+    books.now_us += DAY_US
+    books.sequence += 1
+    books._point()
+    await stored(superuser, books)
+    span = Span(books.now_us - 2 * DAY_US, books.now_us + 1)
+    exposure = (await report_of(database, span)).exposure
+    assert exposure.in_market == pytest.approx(0.5)
+    assert exposure.curve[0].ts_us == span.from_us
+
+
+async def test_the_day_of_the_opening_is_no_whole_day(database, superuser):
+    """Of its first day the desk has seen ten hours, whose return is not that of a day."""
+    books = await stored(superuser, SyntheticBooks(now_us=START_US + 14 * 3_600_000_000).run(60))
+    daily = (await report_of(database)).daily
+    assert [day.day for day in daily.days] == [row["day"] for row in books.days[1:]]
+    assert daily.sharpe.count == len(books.days) - 1
+
+
+async def test_the_share_of_the_deepest_fall_is_its_own(database, superuser):
+    """A small desk fell by much of what it had; grown by a deposit it fell deeper, by a small share."""
+    books = SyntheticBooks()
+    for amount in (0, -1_000, 1_000, 90_000, -2_000):
+        books.sequence, books.now_us = books.sequence + 1, books.now_us + DAY_US
+        books.cash += amount
+        books.transfers += amount if amount == 90_000 else 0
+        books._point()
+    await stored(superuser, books)
+    report = await report_of(database)
+    exposure = report.exposure
+    assert exposure.drawdown == 2_000
+    assert (exposure.drawdown_share, exposure.drawdown_share_highest) == (pytest.approx(0.02), pytest.approx(0.1))
+    for shown in (page(report), "".join(figure.note for figure in result_figures(report, wording_of(report)))):
+        assert "2.00 % of the peak, another was 10.00 %" in shown
 
 
 async def test_books_without_a_configuration_name_no_cost_model(database, superuser):
@@ -284,23 +410,23 @@ async def test_a_report_reads_one_state_of_the_books_and_can_change_none(databas
         before = await read_report(connection, ALL)
         await superuser.execute("DELETE FROM ledger.trips")
         assert await read_report(connection, ALL) == before
-    with pytest.raises(NoDatabase, match="read-only transaction"):
+    with pytest.raises(NoBooks, match="read-only transaction"):
         async with opened(database.dsn("tollgate_reader")) as connection:
             await connection.execute("DELETE FROM ledger.trips")
 
 
 async def test_other_books_and_no_database_are_refused(database, superuser, tmp_path):
-    with pytest.raises(NoDatabase, match="the books cannot be asked"):
+    with pytest.raises(NoBooks, match="the books cannot be read"):
         async with opened(f"postgresql://tollgate_reader@/x?host={tmp_path}"):
             pass
-    with pytest.raises(NoDatabase, match="the books cannot be asked"):
+    with pytest.raises(NoBooks, match="the books cannot be read"):
         async with opened("no address"):
             pass
     await superuser.execute("UPDATE ledger.schema_version SET version = 9")
-    with pytest.raises(NoDatabase, match="schema version 9; this version reads 3"):
+    with pytest.raises(NoBooks, match="schema version 9, this program reads 3"):
         await report_of(database)
     await superuser.execute("DROP SCHEMA ledger CASCADE")
-    with pytest.raises(NoDatabase, match="no books in this database"):
+    with pytest.raises(NoBooks, match="no books in this database"):
         await report_of(database)
 
 

@@ -8,8 +8,9 @@ import pytest
 from audited_books import Bookkeeper, audited_tape
 from books_database import Database
 
+from tollgate_research.books import opened
 from tollgate_research.report.lots import NoLots, write_lots
-from tollgate_research.report.reading import opened, read_report
+from tollgate_research.report.reading import read_report
 from tollgate_research.report.span import DAY_US, Span, day_us
 from tollgate_research.report.values import Report
 

@@ -11,6 +11,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 
 from tollgate_research.report import statistics
 from tollgate_research.report.statistics import Moments, Results
+from tollgate_research.report.values import Estimate
 
 CHANCE = Random(11)  # noqa: S311 - the same sample in every run
 RETURNS = [CHANCE.gauss(0.002, 0.015) for _ in range(90)]
@@ -60,21 +61,58 @@ def test_a_profit_factor_is_gains_over_losses_and_its_two_intervals_agree_on_a_l
 
 @pytest.mark.parametrize("size", [20, 60])
 def test_an_interval_of_95_percent_holds_the_truth_about_as_often(size: int):
-    """Of gains of 2 and losses of 1, a quarter gains, the true factor is two thirds; of so many days it is Sharpe 0."""
-    chance, held, sharpe_held, rounds = Random(size), 0, 0, 100  # noqa: S311 - the same samples in every run
+    """Of gains of 2 and losses of 1, a quarter gains, the true factor is two thirds; Sharpe and Sortino by the like."""
+    chance, held, rounds = Random(size), {"factor": 0, "sharpe": 0, "sortino": 0}, 100  # noqa: S311 - the same samples in every run
     for _ in range(rounds):
         nets = [2.0 if chance.random() < 0.25 else -1.0 for _ in range(size)]
-        factor = statistics.profit_factor(results(nets), nets).interval
-        sharpe = statistics.sharpe([chance.gauss(0, 0.01) for _ in range(size)]).interval
-        held += factor is not None and factor.low <= 2 / 3 <= (factor.high or math.inf)
-        sharpe_held += sharpe is not None and sharpe.low <= 0 <= (sharpe.high or math.inf)
-    assert 0.88 <= held / rounds <= 1
-    assert 0.88 <= sharpe_held / rounds <= 1
+        returns = [chance.gauss(0, 0.01) for _ in range(size)]
+        held["factor"] += holds(statistics.profit_factor(results(nets), nets), 2 / 3)
+        held["sharpe"] += holds(statistics.sharpe(returns), 0)
+        # Of the ratio itself: a mean of a twentieth over a downside of one, with a loss of one in half of the days.
+        losses = [1.1 if chance.random() < 0.5 else -1.0 for _ in range(size)]
+        held["sortino"] += holds(statistics.sortino(losses), 0.05 / math.sqrt(0.5) * math.sqrt(365))
+    assert all(0.88 <= count / rounds <= 1 for count in held.values()), held
+
+
+def holds(estimate: Estimate, truth: float) -> bool:
+    interval = estimate.interval
+    return interval is not None and interval.low <= truth <= (math.inf if interval.high is None else interval.high)
 
 
 def test_the_same_sample_gives_the_same_interval():
     assert statistics.sharpe(RETURNS) == statistics.sharpe(list(RETURNS))
     assert statistics.profit_factor(results(NETS), NETS) == statistics.profit_factor(results(NETS), list(NETS))
+
+
+def test_a_sortino_has_an_interval_around_it():
+    found = statistics.sortino(RETURNS)
+    assert found.interval is not None
+    assert found.interval.low < found.value < found.interval.high
+
+
+# Equal but for what a division leaves in the last digit.
+NEARLY_EQUAL = [0.01, math.nextafter(0.01, 1), 0.01, math.nextafter(0.01, 0), 0.01, 0.01]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_returns_that_differ_in_their_last_digit_alone_do_not_vary(sign: int):
+    assert statistics.sharpe([sign * value for value in NEARLY_EQUAL]).value is None
+    nets = [1e6 * value for value in NEARLY_EQUAL]
+    assert statistics.mean(moments(nets)).interval is None
+
+
+def test_a_loss_that_is_a_last_digit_is_no_losing_day():
+    assert statistics.sortino([0.01, 0.02, 0.015, -1e-18, 0.01]).value is None
+
+
+def test_days_that_might_all_have_been_alike_set_no_bound_above():
+    """Of five days, four of them equal, every third resample has no deviation: its ratio is without bound, not zero."""
+    sharpe = statistics.sharpe([0.01, 0.01, 0.01, 0.01, 0.02]).interval
+    assert sharpe is not None
+    assert (sharpe.high, sharpe.low > 0) == (None, True)
+    sortino = statistics.sortino([0.01, 0.02, 0.01, 0.03, -0.01]).interval
+    assert sortino is not None
+    assert sortino.high is None
 
 
 def test_what_is_too_little_to_say_anything_of_is_not_said():

@@ -33,11 +33,20 @@ from tollgate_contracts.marketdata import (
     SymbolQuote,
 )
 from tollgate_contracts.reasons import Reason
-from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType, VenuePosition
+from tollgate_contracts.reconciliation import (
+    Account,
+    Balance,
+    Difference,
+    Movement,
+    MovementType,
+    Reconcile,
+    Repair,
+    VenuePosition,
+)
 from tollgate_contracts.risk import Decision, KillLevel, KillSwitch, Mode, Policy
 from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
-from tollgate_domain.costs import CostModel, FeeTier
+from tollgate_domain.costs import CostModel, FeeTier, MarketTier
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import key_id_of
 
@@ -49,7 +58,10 @@ START_US = 1_700_000_000_000_000
 PUBLIC_KEY = bytes(range(32))
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "XRP-USDT", "AVAX-USDT")
 # Of a desk that reckons with what its venue states, and with nothing more.
-WITHOUT_TIERS = CostModel(fee_tiers=(FeeTier(volume_from=Decimal(0), maker_bps=Decimal(0), taker_bps=Decimal(0)),))
+WITHOUT_TIERS = CostModel(
+    fee_tiers=(FeeTier(volume_from=Decimal(0), maker_bps=Decimal(0), taker_bps=Decimal(0)),),
+    markets=(MarketTier(name="all", half_spread_bps=Decimal(0), slippage_bps=Decimal(0)),),
+)
 SYMBOL_CAPS = [{"symbol": symbol, "units": "1000000"} for symbol in SYMBOLS]
 RULES: dict[str, Any] = {
     "revision": 1,
@@ -199,7 +211,7 @@ class Desk:
         self,
         *,
         fee_bps: str = "20",
-        maker_bps: str = "10",
+        maker_bps: str | None = None,
         venue: str = "simulated",
         positions: tuple[VenuePosition, ...] = (),
         **balances: str,
@@ -212,7 +224,7 @@ class Desk:
                 account="main",
                 balances=held,
                 positions=positions,
-                maker_fee_bps=Decimal(maker_bps),
+                maker_fee_bps=Decimal(fee_bps if maker_bps is None else maker_bps),
                 taker_fee_bps=Decimal(fee_bps),
                 venue_ts_us=self.now_us,
             )
@@ -354,6 +366,8 @@ class Desk:
     ) -> None:
         """Let money come or go without an order."""
         given = {"account": "main", "symbol": None, "venue_ts_us": self.now_us, **fields}
+        if "rate" in given:
+            given |= {"rate": Decimal(given["rate"]), "rate_source": "quote:1"}
         self.step(
             Movement(
                 **self.envelope("execution"),
@@ -410,6 +424,11 @@ class Desk:
         venue = Decimal(100)
         amounts = {"books": venue - Decimal(difference), "venue": venue, "difference": Decimal(difference)}
         self.step(Drift(**self.envelope("ledger"), currency=currency, **amounts))
+
+    def reconcile(self, subject: str, difference: Difference, repair: Repair) -> None:
+        words = {"differed": f"the venue states 2 {subject}, 0 is expected", "evidence": "account", "detail": ""}
+        said = {"subject": subject, "difference": difference, "repair": repair, **words}
+        self.step(Reconcile(**self.envelope("execution"), **said))
 
     def trip(self, sold_at: str, quantity: str = "1", bought_at: str = "100", symbol: str = "BTC-USDT") -> None:
         """Buy and sell the same quantity, as fills of orders that are over."""

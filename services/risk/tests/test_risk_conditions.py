@@ -10,6 +10,7 @@ import pytest
 from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Difference, Repair
 from tollgate_contracts.risk import Condition, Outcome
 from tollgate_contracts.safety import BreakerState, EndpointGroup
 from tollgate_risk.core.conditions import WATCHES, holds
@@ -250,6 +251,37 @@ def test_a_condition_that_is_switched_off_is_seen_and_never_holds(desk, conditio
         now = reading(desk, condition)
         assert (now["seen"], now["active"], now["enter"], now["response"]) == (seen, False, None, None)
     assert [mode.to_mode for mode in desk.modes()] == ["NORMAL"]
+
+
+FLAGGED, ENDED = Repair.FLAGGED, Repair.IGNORED
+
+
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        pytest.param([("BTC-USDT", Difference.POSITION_DRIFT, FLAGGED)], "2", id="a position beside a balance"),
+        pytest.param([("BTC-USDT", Difference.POSITION_DRIFT, FLAGGED)] * 2, "2", id="said twice it is one"),
+        pytest.param(
+            [("BTC-USDT", Difference.POSITION_DRIFT, FLAGGED), ("ETH-USDT", Difference.POSITION_DRIFT, FLAGGED)],
+            "3",
+            id="each of two",
+        ),
+        pytest.param(
+            [("BTC-USDT", Difference.POSITION_DRIFT, FLAGGED), ("BTC-USDT", Difference.POSITION_DRIFT, ENDED)],
+            "1",
+            id="until it has ended",
+        ),
+        pytest.param([("BTC-USDT", Difference.POSITION_DRIFT, ENDED)], "1", id="the end of what never began"),
+        pytest.param([("USDT", Difference.BALANCE_DRIFT, FLAGGED)], "1", id="of a balance the books speak"),
+        pytest.param([("t1", Difference.QUANTITY_DRIFT, FLAGGED)], "1", id="what is never told to end would stay"),
+    ],
+)
+def test_a_drift_of_a_position_counts_beside_those_of_the_books_as_long_as_it_is_open(desk, said, seen):
+    desk.open()
+    desk.drift("BTC", "0.1")
+    for subject, difference, repair in said:
+        desk.reconcile(subject, difference, repair)
+    assert reading(desk, Condition.LEDGER_DRIFT)["seen"] == seen
 
 
 def test_every_condition_is_in_the_table_in_the_policy_and_in_these_tests():

@@ -231,6 +231,8 @@ NO_PRICE = {"acts": (("forget_quote", {}),), "ask": {"price": None}}
     kept(PRECISION, "one step", ask={"quantity": "1.001"}),
     refused(PRECISION, "half a step", ask={"quantity": "1.0005"}),
     refused(PRECISION, "neither on the grid", ask={"quantity": "1.0005", "price": "100.005"}),
+    kept(PRECISION, "a value of eighteen places", acts=instrument(step=Decimal("0.0000000000000001"))),
+    refused(PRECISION, "a value of nineteen", acts=instrument(step=Decimal("0.00000000000000001"))),
     at(MIN_QUANTITY, "the least quantity", ask={"quantity": "0.06"}, acts=LEAST),
     under(MIN_QUANTITY, "a step above it", ask={"quantity": "0.061"}, acts=LEAST),
     over(MIN_QUANTITY, "a step below it", ask={"quantity": "0.059"}, acts=LEAST),

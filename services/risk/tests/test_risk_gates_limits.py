@@ -7,7 +7,7 @@ import pytest
 from risk_rows import HOLD_5, ID, SELL_5, act, at, check, kept, over, silent, table, under
 
 from tollgate_contracts.execution import OrderState
-from tollgate_contracts.marketdata import FeedState
+from tollgate_contracts.marketdata import FeedState, MarginTerms
 from tollgate_contracts.reasons import Reason
 
 ORDER = Reason.LIMIT_ORDER_NOTIONAL
@@ -339,6 +339,7 @@ TIERED = {
         pytest.param(("0", "15"), "20", id="the second tier says less to makers than the venue does"),
         pytest.param(("10", "17"), "20", id="the venue states less than the tier that it is of"),
         pytest.param(("10", "30.00001"), "30.0001", id="the venue states more than any tier"),
+        pytest.param(("30", "25"), "30", id="the venue states more for making than for taking"),
     ],
 )
 def test_a_buy_is_reckoned_with_the_fee_of_the_stated_tier_and_never_with_less_than_is_stated(
@@ -358,3 +359,34 @@ def test_a_policy_with_another_model_of_costs_is_reckoned_with_at_once(new_desk)
     assert desk.core.state.fee_on(Decimal(10_000)) == 12
     desk.policy(costs=TIERED)
     assert desk.core.state.fee_on(Decimal(10_000)) == 20
+
+
+HALF = MarginTerms(initial_rate=Decimal("0.5"), maintenance_rate=Decimal("0.25"), leverage_max=Decimal(20))
+WIDE = {
+    "fee_tiers": [{"volume_from": "0", "maker_bps": "0", "taker_bps": "0"}],
+    "markets": [
+        {"name": "near", "symbols": ["ETH-USDT"], "half_spread_bps": "0", "slippage_bps": "0"},
+        {"name": "far", "half_spread_bps": "60", "slippage_bps": "40"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "margin", "quantity", "is_too_much"),
+    [
+        pytest.param("BTC-USDT", HALF, "10", False, id="half the spread and slippage are 10 of 1,000"),
+        pytest.param("BTC-USDT", HALF, "10.001", True, id="and a step more is too much"),
+        pytest.param("ETH-USDT", HALF, "10.1", False, id="a symbol of another tier costs what that says"),
+        pytest.param("BTC-USDT", None, "10.1", False, id="a spot buy pays no more than its bound"),
+    ],
+)
+def test_a_position_on_margin_is_reckoned_with_the_spread_and_slippage_that_it_loses_at_once(
+    new_desk, symbol, margin, quantity, is_too_much
+):
+    cash = "510" if margin else "1010"
+    desk = new_desk().open({"cash.reserve": "0", "margin.initial_buffer_bps": "0"}, cash=cash, costs=WIDE)
+    desk.account(fee_bps="0")
+    if margin:
+        desk.instrument(symbol=symbol, margin=margin)
+    short_of = {Reason.MARGIN_INSUFFICIENT, Reason.CASH_INSUFFICIENT}
+    assert bool(short_of.intersection(desk.reasons("BUY", quantity, symbol=symbol))) is is_too_much

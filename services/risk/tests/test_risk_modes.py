@@ -12,11 +12,13 @@ from tollgate_contracts.codec import encode
 from tollgate_contracts.execution import OrderState
 from tollgate_contracts.marketdata import FeedState
 from tollgate_contracts.reasons import Reason
+from tollgate_contracts.reconciliation import Difference, Repair
 from tollgate_contracts.risk import Condition, Mode, Outcome, Policy, TradingMode
 from tollgate_contracts.safety import BreakerState, EndpointGroup
 from tollgate_contracts.strategy import Action
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.modes import asked_by
+from tollgate_risk.core.reconciliation import clean
 from tollgate_risk.views import modes_view
 
 MS = 1_000
@@ -107,6 +109,23 @@ def test_the_mode_skips_on_the_way_down_and_steps_on_the_way_back(desk):
         f"{ended}; no condition has asked for REDUCE_ONLY for 10000 ms",
     ]
     assert triggers(desk.modes()[-1]) == [("ledger_drift", False, "0", "0")]
+
+
+def test_a_position_that_execution_and_venue_count_differently_is_a_drift_and_holds_up_a_release(desk):
+    """As one in a balance is: nothing is let through, and the kill switch stays, until it has ended."""
+    desk.open(DRIFT)
+    desk.reconcile("BTC-USDT", Difference.POSITION_DRIFT, Repair.FLAGGED)
+    assert mode_of(desk) is OBSERVE_ONLY
+    assert "the venue states 2 BTC-USDT, 0 is expected" in clean(desk.core.state)
+    again = RiskCore()
+    again.restore(json.loads(json.dumps(desk.core.snapshot())))
+    desk.reconcile("BTC-USDT", Difference.POSITION_DRIFT, Repair.IGNORED)
+    again.step(desk.sequence, desk.taped[-1])
+    assert again.snapshot() == desk.core.snapshot()
+    assert clean(desk.core.state) == ()
+    for _ in range(2):
+        desk.wait(COOL_OFF_US)
+    assert mode_of(desk) is NORMAL
 
 
 def test_a_condition_that_begins_again_begins_the_cool_off_again(desk):

@@ -1,13 +1,14 @@
 """The generated market: the same for the same seed, alive, and with stretches that a strategy can trade."""
 
 import hashlib
+from decimal import Decimal
 from itertools import islice
 from statistics import mean
 
 import pytest
 
 from tollgate_contracts.strategy import Side
-from tollgate_domain.costs import CostModel
+from tollgate_domain.costs import CostModel, MarketTier
 from tollgate_simvenue.core.account import Account
 from tollgate_simvenue.core.exchange import Exchange
 from tollgate_simvenue.core.market import HouseTook, LevelsSet, MarketEvent
@@ -23,7 +24,7 @@ INSTRUMENTS = [line.instrument() for line in SECTION.instruments]
 
 
 def events(seed: int, count: int, quotes_per_s: int = 50) -> list[tuple[str, MarketEvent]]:
-    rules = SECTION.generator_rules()
+    rules = SECTION.generator_rules(CostModel())
     return list(islice(generate(INSTRUMENTS, SECTION.start_prices(), rules, seed, quotes_per_s), count))
 
 
@@ -101,8 +102,28 @@ def test_prices_trend_by_more_than_fees_cost_at_any_rate(quotes_per_s: int) -> N
 def test_a_price_never_leaves_its_bounds() -> None:
     """However long a trend: the price stays within a factor of sixteen, and the book never empties."""
     wild = SimvenueSection.model_validate({"generator": {"drift_bps_per_s": "900", "stretch_ms": 100_000_000}})
-    market = generate(INSTRUMENTS, wild.start_prices(), wild.generator_rules(), 1, 5)
+    market = generate(INSTRUMENTS, wild.start_prices(), wild.generator_rules(CostModel()), 1, 5)
     prices = [
         price for _, event in islice(market, 4_000) if isinstance(event, LevelsSet) for _, price, _ in event.levels
     ]
     assert min(prices) > 0
+
+
+def test_the_spread_is_the_cost_models_by_symbol_unless_the_exchange_is_told_otherwise() -> None:
+    """What the desk expects to pay to the mid is what this exchange asks."""
+    near = MarketTier(name="near", symbols=("BTC-USDT",), half_spread_bps=Decimal(2), slippage_bps=Decimal(0))
+    far = MarketTier(name="far", half_spread_bps=Decimal(30), slippage_bps=Decimal(0))
+    rules = SECTION.generator_rules(CostModel(markets=(near, far)))
+    assert (rules["BTC-USDT"].spread_rate, rules["ETH-USDT"].spread_rate) == (4_000_000, 60_000_000)
+    told = SimvenueSection.model_validate({"generator": {"spread_bps": "7"}})
+    assert {each.spread_rate for each in told.generator_rules(CostModel(markets=(near, far))).values()} == {7_000_000}
+    market = generate(INSTRUMENTS, SECTION.start_prices(), rules, 1, 5)
+    shown = {symbol: event for symbol, event in islice(market, len(INSTRUMENTS)) if isinstance(event, LevelsSet)}
+    assert 4 <= _spread_bps(shown["BTC-USDT"]) < 5
+    assert 60 <= _spread_bps(shown["ETH-USDT"]) < 62
+
+
+def _spread_bps(book: LevelsSet) -> float:
+    bid = max(price for side, price, _ in book.levels if side is Side.BUY)
+    ask = min(price for side, price, _ in book.levels if side is Side.SELL)
+    return 20_000 * (ask - bid) / (ask + bid)

@@ -328,7 +328,7 @@ class Market:
             )
         )
 
-    def move(self, amount: str, account: str = "main") -> None:
+    def move(self, amount: str, account: str = "main", currency: str = "USDT", rate: str | None = None) -> None:
         """Let money come or go without an order."""
         self.step(
             Movement(
@@ -337,10 +337,12 @@ class Market:
                 account=account,
                 movement_id=f"m{self.sequence}",
                 movement=MovementType.DEPOSIT,
-                currency="USDT",
+                currency=currency,
                 amount=Decimal(amount),
                 symbol=None,
                 venue_ts_us=self.now_us,
+                rate=None if rate is None else Decimal(rate),
+                rate_source="" if rate is None else "quote:1",
             )
         )
 

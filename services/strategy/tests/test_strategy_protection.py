@@ -131,6 +131,41 @@ def test_a_deposit_is_cash_to_trade_with_and_anothers_is_not(market):
     assert market.core.state.portfolio.cash == 1_500
 
 
+def test_what_was_withdrawn_is_not_sold_any_more(market):
+    market.open()
+    market.hold("101")
+    quantity = held(market)
+    market.wait(1)
+    market.move(f"-{quantity}", currency="BTC", rate="101")
+    assert (held(market), market.core.state.symbol("BTC-USDT").opened_us) == (0, None)
+    assert market.quote("90") == ()
+
+
+@pytest.mark.parametrize("rate", ["101", None])
+def test_what_was_withdrawn_in_part_leaves_the_rest_to_sell(market, rate):
+    market.open()
+    market.hold("101")
+    opened_us, quantity = market.core.state.symbol("BTC-USDT").opened_us, held(market)
+    market.wait(1)
+    market.move(f"-{quantity / 2}", currency="BTC", rate=rate)
+    assert market.core.state.symbol("BTC-USDT").opened_us == opened_us
+    (exit_,) = market.quote("90")
+    assert (exit_.side, exit_.quantity) == (Side.SELL, quantity / 2)
+
+
+def test_what_was_paid_in_of_a_symbols_currency_is_not_the_strategys_to_sell_and_goes_first(market):
+    """As with what the account held at opening: it sells what it has bought."""
+    market.open()
+    market.hold("101")
+    quantity = held(market)
+    market.wait(1)
+    market.move("3", currency="BTC", rate="101")
+    market.move("-3", currency="BTC", rate="101")
+    assert held(market) == quantity
+    market.move("-1", currency="BTC", rate="101")
+    assert held(market) == quantity - 1
+
+
 def test_a_movement_before_the_configuration_makes_the_statement_out_of_date(market):
     """The next statement has the movement in it, and opens with it."""
     market.account(USDT="1000")

@@ -18,6 +18,8 @@ from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.codec import UnreadableMessage, decode, encode
 from tollgate_contracts.risk import OperatorCall
 
+Writer = Literal["risk", "execution", "ledger"]
+"""Whose doors put calls on the tape."""
 _FILE = "operator-calls.jsonl"
 # At the tape's slowest, some hundred appends a second, this is written in a second or two.
 WAITING_MAX = 256
@@ -29,9 +31,9 @@ _RUN_ID_MAX = 64
 class OperatorTrail:
     """The calls that are still to be put onto the tape: so many, and whether there is room is known before a call."""
 
-    def __init__(self, writer: Literal["risk", "execution"], desk: str, run_id: str, state_dir: Path) -> None:
+    def __init__(self, writer: Writer, desk: str, run_id: str, state_dir: Path) -> None:
         """Take up what an earlier process could not write."""
-        self._writer: Literal["risk", "execution"] = writer
+        self._writer: Writer = writer
         self._desk = desk
         self._run_id = run_id
         self._path = state_dir / _FILE
@@ -122,7 +124,7 @@ class OperatorTrail:
 
 
 class CallLog:
-    """The record of a door behind which nothing can be changed: the log, and not the tape.
+    """The record of a door at which one can only read: the log, and not the tape.
 
     So a reader who asks all day long neither fills the tape nor stands in the way of what is written to it.
     """

@@ -6,7 +6,7 @@ same id. An outside event is named after its source, ``<service>:<source>:<the s
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Service = Literal["marketdata", "strategy", "risk", "execution", "ledger"]
 SERVICES: tuple[Service, ...] = ("marketdata", "strategy", "risk", "execution", "ledger")
@@ -22,8 +22,14 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,15}-[A-Z0-9]{2,10}$")]
 """``BASE-QUOTE`` in capitals, such as ``BTC-USDT``."""
 Currency = Annotated[str, Field(pattern=r"^[A-Z0-9]{2,15}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9:._-]{1,128}$")]
-Text = Annotated[str, Field(max_length=2_000)]
-"""Free text for people; bounded, and never decided upon."""
+
+
+def _without_zeros(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+Text = Annotated[str, Field(max_length=2_000), AfterValidator(_without_zeros)]
+"""Free text for people; bounded, and never decided upon. A zero character, which no database can hold, is replaced."""
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256 in lower-case hexadecimal."""
 

@@ -92,8 +92,9 @@ class Correction(Message):
     version: Literal[1] = 1
     entry: Annotated[int, Field(ge=1)]
     """The number of the entry that is taken back."""
-    lines: Annotated[tuple[Line, ...], Field(min_length=2, max_length=2)]
-    """As the entry has them, what is held and what it is called: the journal is in nobody's memory."""
+    lines: Annotated[tuple[Line, ...], Field(min_length=2, max_length=6)]
+    """As the entry has them, what is held, what it is called and what a position has made of it: the journal is in
+    nobody's memory."""
     movement_id: Identifier
     """Of the movement that the entry has booked."""
     symbol: Symbol | None

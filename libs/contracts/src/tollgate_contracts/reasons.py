@@ -39,7 +39,7 @@ class Reason(StrEnum):
     INSTRUMENT_METADATA_STALE = "instrument.metadata_stale"
     """The metadata is older than its validity."""
     INSTRUMENT_PRECISION = "instrument.precision"
-    """Price or quantity is not a multiple of the venue's tick or step."""
+    """Price or quantity is not a multiple of the venue's tick or step, or values on that grid have too many places."""
     INSTRUMENT_MIN_QUANTITY = "instrument.min_quantity"
     """The quantity is below the venue's minimum."""
     INSTRUMENT_MIN_NOTIONAL = "instrument.min_notional"

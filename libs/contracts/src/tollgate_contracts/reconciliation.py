@@ -65,7 +65,7 @@ class MovementType(StrEnum):
 
 
 class Movement(Message):
-    """Money that came or went without an order: never a fill, and no position follows from it."""
+    """Money that came or went without an order, never a fill: of what is held as a position, that changes with it."""
 
     writer: Literal["execution"] = "execution"
     kind: Literal["movement"] = "movement"
@@ -84,6 +84,10 @@ class Movement(Message):
     """Of what is unexplained, that of the statement that showed it."""
     detail: Text = ""
     """Of what is unexplained, who says so and why; empty where the venue lists it."""
+    rate: Price | None = None
+    """Quote currency per unit of the currency; null where that is the quote currency, or no rate is known."""
+    rate_source: Text = ""
+    """Where the rate is from: ``quote:<tape sequence>`` of which it is the mid; empty without a rate."""
 
 
 class Difference(StrEnum):

@@ -102,7 +102,7 @@ class Condition(StrEnum):
     WIN_RATE = "win_rate"
     """Winning round trips among the last ones, in basis points; too few is what counts."""
     LEDGER_DRIFT = "ledger_drift"
-    """Currencies in which books and venue differ."""
+    """Currencies in which books and venue differ, and perpetuals of which execution and venue do."""
     RECONCILIATION_LAG = "reconciliation_lag"
     """Milliseconds since the venue last stated the account."""
 
@@ -167,10 +167,10 @@ class KillSwitch(Message):
 class OperatorCall(Message):
     """Somebody called an operators' door: who, from where, what for, and what came of it."""
 
-    writer: Literal["risk", "execution"]
+    writer: Literal["risk", "execution", "ledger"]
     """Whose door it was."""
     kind: Literal["operator_call"] = "operator_call"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     token: Text
     """The name of the token that was shown; empty where none was recognised."""
     remote: Text

@@ -1,4 +1,4 @@
-"""What trading costs: the one model of fees, spread, slippage and funding, for everybody who reckons with a cost.
+"""What trading costs: the one model of fees, spread and slippage, for everybody who reckons with a cost.
 
 The law of this module: a cost is in quote currency, above zero where we pay and below zero where we are paid, and it
 is exact. The model never rounds; a venue does, each in its own way, and the model says how far that may lead.
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -103,28 +103,6 @@ class MarketTier(_Part):
     """From the best price to the price paid, of the value."""
 
 
-class FundingTerms(_Part):
-    """What a perpetual is assumed to pay where no payment is known; what was paid is in the books as it was."""
-
-    rate_bps: SignedRate = Decimal(1)
-    """Of the position's value at each payment; above zero, longs pay shorts."""
-    interval_ms: Annotated[int, Field(ge=60_000, le=86_400_000)] = 28_800_000
-    """Between two payments, which fall on its multiples since midnight UTC."""
-
-
-class Expected(NamedTuple):
-    """What a trade is expected to cost, by part; in quote currency."""
-
-    fee: Decimal
-    spread: Decimal
-    slippage: Decimal
-
-    @property
-    def total(self) -> Decimal:
-        """Return the sum of the parts."""
-        return self.fee + self.spread + self.slippage
-
-
 class CostModel(_Part):
     """What trading costs at the desk's venue."""
 
@@ -143,8 +121,6 @@ class CostModel(_Part):
         MarketTier(name="all", half_spread_bps=Decimal("0.5"), slippage_bps=Decimal("0.5")),
     )
     """What taking costs besides the fee, by tier of symbols."""
-    funding: FundingTerms = FundingTerms()
-    """Of perpetuals."""
 
     @model_validator(mode="after")
     def _every_symbol_has_one_tier(self) -> "CostModel":
@@ -162,10 +138,6 @@ class CostModel(_Part):
         """Return the SHA-256 of the model's canonical JSON: the same for the same model, wherever it is made."""
         return _fingerprint(self)
 
-    def tier_at(self, volume: Decimal) -> FeeTier:
-        """Return the tier of an account that has traded ``volume`` within 30 days, in quote currency."""
-        return tier_at(self.fee_tiers, volume)
-
     def tier_stated(self, maker_bps: Decimal, taker_bps: Decimal) -> FeeTier:
         """Return the cheapest tier that is not below what the venue states in either rate; the first where all are."""
         for tier in reversed(self.fee_tiers):
@@ -173,47 +145,34 @@ class CostModel(_Part):
                 return tier
         return self.fee_tiers[0]
 
-    def taker_bps_at_most(self, maker_bps: Decimal, taker_bps: Decimal) -> Decimal:
-        """Return the most that taking is charged, in basis points of the value: never less than the venue states."""
-        return max(self.tier_stated(maker_bps, taker_bps).taker_bps, taker_bps)
+    def fee_bps_at_most(self, maker_bps: Decimal, taker_bps: Decimal) -> Decimal:
+        """Return the most that a trade is charged, in basis points of the value: never less than the venue states."""
+        tier = self.tier_stated(maker_bps, taker_bps)
+        # No tier's maker pays more than its taker, but what a venue states may be otherwise.
+        return max(tier.taker_bps, maker_bps, taker_bps)
 
     def market_of(self, symbol: str) -> MarketTier:
         """Return the tier of a symbol."""
         return next((tier for tier in self.markets if symbol in tier.symbols), self.markets[-1])
 
-    def expected(self, symbol: str, value: Decimal, liquidity: Liquidity, tier: FeeTier) -> Expected:
-        """Return what a trade of ``value`` costs against the mid; what makes liquidity pays its fee alone."""
-        fee = tier.fee(value, liquidity)
-        if liquidity is Liquidity.MAKER:
-            return Expected(fee, ZERO, ZERO)
+    def taking_bps(self, symbol: str) -> Decimal:
+        """Return what taking costs against the mid besides the fee, in basis points of the value."""
         market = self.market_of(symbol)
-        return Expected(fee, _part_of(value, market.half_spread_bps), _part_of(value, market.slippage_bps))
+        return market.half_spread_bps + market.slippage_bps
+
+    def slippage(self, symbol: str, value: Decimal, liquidity: Liquidity) -> Decimal:
+        """Return what a trade of ``value`` costs against the mid besides its fee: nothing where it makes liquidity."""
+        return ZERO if liquidity is Liquidity.MAKER else _part_of(value, self.taking_bps(symbol))
 
     def tolerates(self, charged: Decimal, expected: Decimal, value: Decimal) -> bool:
         """Say whether a fee differs from the model's by no more than roundings do; all in quote currency."""
         return abs(charged - expected) <= self.fee_dust + _part_of(value, self.fee_tolerance_bps)
-
-    def funding_cost(self, value: Decimal, from_us: int, until_us: int) -> Decimal:
-        """Return what holding a position of ``value``, below zero for a short, costs after one time up to another.
-
-        One rate stands for all payments; what a short receives of longs is below zero.
-        """
-        interval_us = self.funding.interval_ms * 1_000
-        # Counted from midnight, as venues do, and not from when the position was opened.
-        payments = _due(until_us, interval_us) - _due(from_us, interval_us)
-        return _part_of(value, self.funding.rate_bps) * payments
 
 
 @lru_cache(maxsize=8)
 def _fingerprint(model: CostModel) -> str:
     # Each statement of the books carries it, and the model changes with a restart at most.
     return config_hash(canonical_json(model.model_dump(mode="json")))
-
-
-def _due(at_us: int, interval_us: int) -> int:
-    days, of_day_us = divmod(at_us, DAY_US)
-    per_day = -(-DAY_US // interval_us)
-    return days * per_day + of_day_us // interval_us + 1
 
 
 def _part_of(value: Decimal, rate_bps: Decimal) -> Decimal:

@@ -1,14 +1,18 @@
 """Fees in another currency than the one that is traded in: what they are worth, and what they are taken out of.
 
 The law of this module: a fee is paid out of what is held of its currency, as if that much had been sold at the rate
-that its fill bears, and the proceeds paid. What came out of a spot holding has its average cost, what lies beside the
-holdings has none; so whatever was held, exactly::
+that its fill bears, and the proceeds paid. What a spot holding bears of it, its share, has the holding's average cost;
+the rest comes from beside the holdings, which nobody values: so much has been brought in for it. Exactly::
 
-    realized by the fee == its value - the cost of what was taken
+    value of the fee      == value of the share + what was brought in
+    realized by the fee   == value of the share - cost of the share
 
-and a rebate is bought at the rate and not sold. A fee without a rate has no value: it is taken from beside, and
-nothing is realized by it. A bust gives back what its fill took, at the cost at which it went. That is remembered for
-the newest fills; an older one's comes back to what is held now, at its average cost.
+and a rebate is bought at the rate and not sold. A fee without a rate has no value: it is taken from beside, nothing is
+realized by it and nothing brought in. A bust gives back what its fill took, at the cost at which it went. That is
+remembered for the newest fills; an older one's comes back to what is held now, at its average cost.
+
+How much a holding bears is for the portfolio to say, and for it alone. Whoever keeps the same holding at a cost of his
+own, such as a round trip, takes the share from there and says but what it has cost him.
 """
 
 from dataclasses import dataclass
@@ -21,21 +25,23 @@ from tollgate_domain.instruments import notional
 
 # Amounts are kept to as many places as the books' database columns hold.
 AMOUNT_PLACES = 18
-# Of how many fills it is remembered what their fees were taken out of: a bust comes soon or never.
-SHARES_MAX = 128
 
 
 class Share(NamedTuple):
     """What a holding bears of a fee: how much of its quantity leaves it, and with what cost; below zero it comes."""
 
-    quantity: Decimal
-    cost: Decimal
+    quantity: Exact
+    cost: Exact
+    value: Exact
+    """At the rate of the fee, in quote currency as the cost."""
+
+    @property
+    def realized(self) -> Decimal:
+        """Return what the holding has won by it."""
+        return self.value - self.cost
 
 
-NO_SHARE = Share(ZERO, ZERO)
-
-RememberedShare = tuple[str, Exact, Exact]
-"""Of one fill its symbol and trade, and what a holding bore of its fee: quantity and cost."""
+NO_SHARE = Share(ZERO, ZERO, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +79,43 @@ def taken(held: Decimal, cost: Decimal, charge: Charge) -> Share:
     """Return what a spot holding bears of a fee: all of it where it has as much, and nothing where it has none."""
     if charge.value is None or held <= ZERO:
         return NO_SHARE
-    if charge.quantity < ZERO:
-        return Share(charge.quantity, charge.value)
-    if charge.quantity >= held:
-        return Share(held, cost)
-    return Share(charge.quantity, divide(cost * charge.quantity, held, AMOUNT_PLACES))
+    quantity = min(charge.quantity, held)
+    return at_own_cost(held, cost, Share(quantity, ZERO, _value_of(quantity, charge.quantity, charge.value)))
+
+
+def at_own_cost(held: Decimal, cost: Decimal, share: Share) -> Share:
+    """Return a share that is taken as one of a holding of ``held``, at most all of it, that has cost ``cost``."""
+    if share.quantity < ZERO:
+        return share._replace(cost=share.value)
+    return share._replace(cost=_part_of(cost, share.quantity, held))
 
 
 def given_back(held: Decimal, cost: Decimal, charge: Charge, known: Share | None) -> Share:
     """Return what a spot holding bears when a fee is taken back; ``known`` is what it had borne, where remembered."""
     if charge.value is None or (held <= ZERO and known is None):
         return NO_SHARE
-    borne = charge.quantity if known is None else known.quantity
-    if borne > ZERO:
-        return Share(-borne, -(divide(cost * borne, held, AMOUNT_PLACES) if known is None else known.cost))
-    # A rebate goes again, as far as it is still there; what has been traded since has mixed the costs.
-    back = min(-borne, max(held, ZERO))
-    if back == held:
-        return Share(back, cost)
-    if known is None or back < -borne or cost + known.cost < ZERO:
-        return Share(back, divide(cost * back, held, AMOUNT_PLACES))
-    return Share(back, -known.cost)
+    borne = known or Share(charge.quantity, ZERO, charge.value)
+    # A rebate goes again, as far as it is still there.
+    quantity = -borne.quantity if borne.quantity > ZERO else min(-borne.quantity, max(held, ZERO))
+    value = _value_of(quantity, borne.quantity, borne.value)
+    return back_at_own_cost(held, cost, Share(quantity, ZERO, value), known)
 
 
-def keep_share(remembered: list[RememberedShare], fill: Fill, share: Share) -> None:
-    """Remember what a holding has borne of a fill's fee; the oldest makes room."""
-    remembered.append((_name(fill), *share))
-    del remembered[:-SHARES_MAX]
+def back_at_own_cost(held: Decimal, cost: Decimal, share: Share, known: Share | None) -> Share:
+    """Return a share that is given back as one of a holding of ``held``; ``known`` is what that had borne."""
+    if known is not None and known.quantity == -share.quantity:
+        # What has been traded since has mixed the costs: of a rebate that goes not more can go than there is.
+        if share.quantity < ZERO or (share.quantity < held and cost + known.cost >= ZERO):
+            return share._replace(cost=-known.cost)
+    elif share.quantity < ZERO and held <= ZERO:
+        return share._replace(cost=share.value)
+    return share._replace(cost=_part_of(cost, share.quantity, held))
 
 
-def find_share(remembered: list[RememberedShare], bust: Bust) -> Share | None:
-    """Return what a holding has borne of the fee that is taken back; none where that is not known any more."""
-    name = _name(bust)
-    return next((Share(quantity, cost) for kept, quantity, cost in remembered if kept == name), None)
+def _part_of(cost: Decimal, quantity: Decimal, held: Decimal) -> Decimal:
+    return cost if quantity == held else divide(cost * quantity, held, AMOUNT_PLACES)
 
 
-def drop_share(remembered: list[RememberedShare], bust: Bust) -> None:
-    """Forget what a holding has borne of a fee that was taken back."""
-    name = _name(bust)
-    remembered[:] = [each for each in remembered if each[0] != name]
-
-
-def _name(message: Fill | Bust) -> str:
-    return f"{message.symbol} {message.trade.trade_id}"
+def _value_of(quantity: Decimal, of: Decimal, value: Decimal) -> Decimal:
+    """Return what a part of what is worth ``value`` is worth, with the sign of the part."""
+    return value if quantity == of else -value if quantity == -of else divide(value * quantity, of, AMOUNT_PLACES)

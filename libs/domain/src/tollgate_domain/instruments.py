@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Self
 
 from tollgate_contracts.marketdata import Instrument, InstrumentStatus, MarginTerms
-from tollgate_contracts.money import EXACT, is_multiple, round_ceiling, round_down, round_floor
+from tollgate_contracts.money import EXACT, is_multiple, plain, round_ceiling, round_down, round_floor
 from tollgate_contracts.strategy import Side
 
 
@@ -49,9 +49,24 @@ class InstrumentRules:
         """Round to the tick, a buy down and a sell up: the price never becomes worse than was wanted."""
         return round_floor(price, self.tick) if side is Side.BUY else round_ceiling(price, self.tick)
 
+    def is_tradable(self, quantity: Decimal, price: Decimal) -> bool:
+        """Say whether the venue would take the quantity, once on its grid, at the price; what it would not is dust."""
+        size = self.quantize_quantity(quantity)
+        return size > 0 and size >= self.min_quantity and notional(price, size) >= self.min_notional
+
+    @property
+    def value_places(self) -> int:
+        """How many digits after the point the value of a trade on the venue's grid may have."""
+        return places_of(self.tick) + places_of(self.step)
+
     def is_on_grid(self, price: Decimal | None, quantity: Decimal) -> bool:
         """Say whether the venue would take price and quantity as they are."""
         return is_multiple(quantity, self.step) and (price is None or is_multiple(price, self.tick))
+
+
+def places_of(grid: Decimal) -> int:
+    """Return how many digits after the point a multiple of ``grid`` may have."""
+    return len(plain(grid).partition(".")[2])
 
 
 def notional(price: Decimal, quantity: Decimal) -> Decimal:

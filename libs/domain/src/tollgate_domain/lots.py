@@ -12,24 +12,24 @@ leaves in part the part's cost is rounded to ``COST_PLACES``, and what is left k
 There are as many lots as purchases of which something is still held. That is what the method is, and no bound can be
 set to it: it is for one pass over what was booked, in a report, and not for the memory of a service. Spot only.
 
-What was held at opening is a lot at no cost. A fee in a currency that is held leaves like a sale at its rate. With a
-bust of a purchase its own lot goes, and for what of it had left already the oldest lots go, as if they had left
-instead; with a bust of a sale the lots that it took come back as they were.
+What was held at opening is a lot at no cost. What a holding bears of a fee leaves like a sale at its rate; how much
+that is says the portfolio. With a bust of a purchase its own lot goes, and for what of it had left already the oldest
+lots go, as if they had left instead; with a bust of a sale the lots that it took come back as they were.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import NamedTuple
 
 from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, divide
 from tollgate_contracts.strategy import Side
-from tollgate_domain.fees import Charge, charge_of
+from tollgate_domain.fees import Share, charge_of
 from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import COST_PLACES, OversoldError
-
-# Of so many trades it is remembered which lots they, or their fees, took: a bust comes soon or never.
-REMEMBERED_MAX = 128
+from tollgate_domain.movements import Carried
+from tollgate_domain.portfolio import COST_PLACES, Booking, OversoldError
+from tollgate_domain.traces import REMEMBERED_MAX, name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,20 @@ class Lot:
     number: int
     """Counts the purchases of all symbols from 0, in the order of the tape."""
     trade_id: str
-    """Empty for what was held at opening."""
+    """Of what came in without a trade, its movement's id; empty for what was held at opening."""
     at_us: int
     """When it was bought, by the message."""
     quantity: Decimal
     cost: Decimal
     """In quote currency, fees excluded."""
+
+
+class _Taken(NamedTuple):
+    """Which lots a trade has taken; of a rebate what it has brought, with the sign turned."""
+
+    sold: tuple[Lot, ...] = ()
+    borne: tuple[Lot, ...] = ()
+    """By its fee."""
 
 
 class FifoBook:
@@ -57,7 +65,8 @@ class FifoBook:
         """By symbol, the oldest first."""
         self._held: dict[str, Decimal] = {}
         self._numbers = 0
-        self._taken: dict[str, tuple[Lot, ...]] = {}
+        self._taken: dict[str, _Taken] = {}
+        """Of the newest trades, by their names, the oldest first."""
 
     def lots(self, symbol: str) -> tuple[Lot, ...]:
         """Return the lots of a symbol, the oldest first."""
@@ -71,61 +80,69 @@ class FifoBook:
         """Take in what was held at opening, at no cost."""
         self._add(symbol, "", quantity, ZERO, at_us)
 
-    def apply(self, fill: Fill) -> tuple[Lot, ...]:
-        """Follow one fill and return what of older lots it has sold; raises ``OversoldError`` for more than is held."""
+    def apply(self, fill: Fill, booking: Booking) -> tuple[Lot, ...]:
+        """Follow one fill, as the portfolio has booked it, and return what of older lots it has sold.
+
+        Raises ``OversoldError`` for more than is held.
+        """
         made, value = fill.trade, notional(fill.trade.price, fill.trade.quantity)
+        charge = charge_of(fill)
         sold: tuple[Lot, ...] = ()
         if fill.side is Side.BUY:
             self._add(fill.symbol, made.trade_id, made.quantity, value, fill.ts_us)
         else:
             sold = self._take(fill.symbol, made.quantity)
             self.realized += value - _cost(sold)
-            self._remember(f"{fill.symbol} {made.trade_id}", sold)
-        charge = charge_of(fill)
-        if charge is not None and charge.value is not None:
-            self._charge(fill, charge, charge.value)
+        borne = () if charge is None else self._charge(charge.symbol, booking.share, fill)
+        if sold or charge is not None:
+            self._taken[name_of(fill)] = _Taken(sold, borne)
+            if len(self._taken) > REMEMBERED_MAX:
+                del self._taken[next(iter(self._taken))]
         return sold
 
-    def undo(self, bust: Bust) -> None:
-        """Follow one bust; raises ``OversoldError`` when less is held than it takes back."""
-        made, value = bust.trade, notional(bust.trade.price, bust.trade.quantity)
-        charge = charge_of(bust)
-        if charge is not None and charge.value is not None:
-            self._refund(bust, charge, charge.value)
+    def undo(self, bust: Bust, booking: Booking) -> None:
+        """Follow one bust, as the portfolio has booked it; raises ``OversoldError`` for more than is held."""
+        made, value, charge = bust.trade, notional(bust.trade.price, bust.trade.quantity), charge_of(bust)
+        known = self._taken.pop(name_of(bust), _Taken())
+        if charge is not None:
+            self._refund(charge.symbol, booking.share, bust, known.borne)
         if bust.side is Side.BUY:
             self.realized += value - _cost(self._take(bust.symbol, made.quantity, first=made.trade_id))
-            return
-        sold = self._taken.pop(f"{bust.symbol} {made.trade_id}", None)
-        if sold is None:
+        elif known.sold:
+            self._put_back(bust.symbol, known.sold)
+            self.realized += _cost(known.sold) - value
+        else:
             # Of a sale so long ago the lots are not known any more: what comes back has cost what it was sold for.
             self._add(bust.symbol, made.trade_id, made.quantity, value, bust.ts_us)
-            return
-        self._put_back(bust.symbol, sold)
-        self.realized += _cost(sold) - value
 
-    def _charge(self, fill: Fill, charge: Charge, value: Decimal) -> None:
-        held = self.quantity(charge.symbol)
-        borne: tuple[Lot, ...] = ()
-        if held and charge.quantity < ZERO:
-            self._add(charge.symbol, f"{fill.trade.trade_id} rebate", -charge.quantity, -value, fill.ts_us)
-            borne = (replace(self._lots[charge.symbol][-1], quantity=charge.quantity, cost=value),)
-        elif held and charge.quantity > ZERO:
-            borne = self._take(charge.symbol, min(charge.quantity, held))
-        self.realized += value - _cost(borne)
-        self._remember(f"fee of {fill.symbol} {fill.trade.trade_id}", borne)
+    def _charge(self, symbol: str, share: Share, fill: Fill) -> tuple[Lot, ...]:
+        """Let the share leave, or a rebate come; return what has left, and of a rebate its lot below zero."""
+        if share.quantity < ZERO:
+            self._add(symbol, f"{fill.trade.trade_id} rebate", -share.quantity, -share.value, fill.ts_us)
+            return (replace(self._lots[symbol][-1], quantity=share.quantity, cost=share.value),)
+        borne = self._take(symbol, share.quantity)
+        self.realized += share.value - _cost(borne)
+        return borne
 
-    def _refund(self, bust: Bust, charge: Charge, value: Decimal) -> None:
-        held = self.quantity(charge.symbol)
-        borne = self._taken.pop(f"fee of {bust.symbol} {bust.trade.trade_id}", None)
-        if borne is None:
-            borne = (Lot(0, "", bust.ts_us, charge.quantity, value),) if held and charge.quantity else ()
-        quantity = sum((lot.quantity for lot in borne), ZERO)
-        if quantity < ZERO:
-            gone = self._take(charge.symbol, min(-quantity, held), first=f"{bust.trade.trade_id} rebate")
-            self.realized -= value + _cost(gone)
-            return
-        self._put_back(charge.symbol, borne)
-        self.realized -= value - _cost(borne)
+    def _refund(self, symbol: str, share: Share, bust: Bust, borne: tuple[Lot, ...]) -> None:
+        """Let the share come back as it went, or at its value where that is not known; a rebate's goes."""
+        if share.quantity > ZERO:
+            gone = self._take(symbol, share.quantity, first=f"{bust.trade.trade_id} rebate")
+            self.realized += share.value - _cost(gone)
+        elif share.quantity and sum((lot.quantity for lot in borne), ZERO) == -share.quantity:
+            self._put_back(symbol, borne)
+            self.realized += share.value + _cost(borne)
+        elif share.quantity:
+            self._add(symbol, f"{bust.trade.trade_id} fee", -share.quantity, -share.value, bust.ts_us)
+
+    def carry(self, carried: Carried, movement_id: str, at_us: int) -> tuple[Lot, ...]:
+        """Follow what the portfolio has made of one movement, and return what of older lots has gone by it."""
+        if carried.quantity > ZERO:
+            self._add(carried.symbol, movement_id, carried.quantity, carried.value, at_us)
+            return ()
+        gone = self._take(carried.symbol, -carried.quantity) if carried.quantity else ()
+        self.realized -= carried.value + _cost(gone) if carried.symbol else ZERO
+        return gone
 
     def quantity(self, symbol: str) -> Decimal:
         """Return what is held of a symbol."""
@@ -175,11 +192,6 @@ class FifoBook:
             there[lot.number] = replace(lot, quantity=lot.quantity + quantity, cost=lot.cost + cost)
         self._lots[symbol] = [there[number] for number in sorted(there)]
         self._held[symbol] = sum((lot.quantity for lot in self._lots[symbol]), ZERO)
-
-    def _remember(self, key: str, lots: tuple[Lot, ...]) -> None:
-        self._taken[key] = lots
-        if len(self._taken) > REMEMBERED_MAX:
-            del self._taken[next(iter(self._taken))]
 
 
 def _cost(lots: Iterable[Lot]) -> Decimal:

@@ -11,26 +11,26 @@ and for each symbol of either kind, where a buy's value counts above zero and a 
     cost == opening cost + value of all trades + realized
 
 because whatever rounding takes from the cost of a part that is closed it gives to the realized result. A fee in the
-base currency of a spot holding counts as a sale from it, at the rate that its fill bears; one in a currency that is
-not held comes from beside the holdings, where nothing has a cost, so that its whole value is realized and paid. Of
-a fee without a rate nothing is realized, and nothing counted but how much of the currency went.
+base currency of a spot holding counts as a sale from it, at the rate that its fill bears. What of a fee comes from
+beside the holdings, which no equity counts, has been brought in for it at that rate: it is moved, as a deposit is, and
+paid. Of a fee without a rate nothing is realized or moved, and nothing counted but how much of the currency went.
 
 A bust takes a trade back as if it had never been. What it had realized is remembered for the newest trades, and then
 the cost comes back to the last digit; of an older one that had closed a part, the part comes back at the average cost
 of what is held now, or at its own price where nothing is. The law above holds in every case, so what is uncertain is
-only which of realized and unrealized has it. A movement is money without an order: of the quote currency it is cash,
-of any other it lies beside the holdings, and no position follows from it.
+only which of realized and unrealized has it. A movement is money without an order: of the quote currency it is cash.
+Of a spot symbol's base it is a trade at the movement's rate, paid with money that is moved for that and never is cash
+(``movements``); without a rate, and of any other currency, it lies beside the holdings.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import PlainSerializer, PlainValidator
 
 from tollgate_contracts.execution import Bust, Fill
-from tollgate_contracts.money import ZERO, divide, plain
+from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.strategy import Side
 from tollgate_domain import amounts
@@ -39,20 +39,17 @@ from tollgate_domain.fees import (
     AMOUNT_PLACES,
     NO_SHARE,
     Charge,
-    RememberedShare,
     Share,
     charge_of,
-    drop_share,
-    find_share,
     given_back,
-    keep_share,
     taken,
 )
+from tollgate_domain.holdings import EMPTY, Holding, closed, signed, trade, untrade, without
 from tollgate_domain.instruments import notional
+from tollgate_domain.movements import NOTHING_CARRIED, Carried, carry_in, carry_out
+from tollgate_domain.traces import Trace, drop_trace, find_trace, keep_trace, traces_from_json, traces_to_json
 
 COST_PLACES = AMOUNT_PLACES
-# Of how many trades that made a position smaller it is remembered what they realized: a bust comes soon or never.
-REMEMBERED_MAX = 128
 
 
 class OversoldError(ValueError):
@@ -63,21 +60,6 @@ class KindError(ValueError):
     """A fill trades as spot what is held as a perpetual, or the other way about."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """What is held of one symbol: quantity in base currency, its whole cost in quote currency, fees excluded.
-
-    Both are below zero for a short, which only a perpetual can be.
-    """
-
-    quantity: Decimal
-    cost: Decimal
-    perpetual: bool = False
-
-
-EMPTY = Holding(ZERO, ZERO)
-
-
 class Booking(NamedTuple):
     """What a fill or a bust has changed, in quote currency."""
 
@@ -85,60 +67,15 @@ class Booking(NamedTuple):
     """By the trade itself, before its fee."""
     fee: Decimal
     """What its fee is worth; zero where no rate is known, and below zero for a rebate or a fee that comes back."""
-    fee_cost: Decimal = ZERO
-    """What the part of a fee in another currency that a holding has borne had cost."""
-    fee_realized: Decimal = ZERO
-    """By the spending of another currency for the fee: its value less its cost."""
+    share: Share = NO_SHARE
+    """What of a fee in another currency a holding has borne."""
+    brought_in: Decimal = ZERO
+    """Value of what of such a fee came from beside the holdings, below zero of a rebate that went there: no result."""
 
     @property
     def result(self) -> Decimal:
         """Return what all of it has brought, after fees."""
-        return self.realized + self.fee_realized - self.fee
-
-
-def signed(side: Side, quantity: Decimal) -> Decimal:
-    """Return ``quantity`` as it changes a position: above zero for a buy, below for a sale."""
-    return quantity if side is Side.BUY else -quantity
-
-
-def trade(before: Holding, quantity: Decimal, price: Decimal) -> tuple[Holding, Decimal]:
-    """Return the holding after a trade of signed ``quantity``, and what was realized, before fees.
-
-    A trade may open, enlarge, reduce, close, or close and open the other way.
-    """
-    held = before.quantity
-    if held * quantity >= ZERO:
-        return Holding(held + quantity, before.cost + notional(price, quantity), before.perpetual), ZERO
-    closed = min(abs(held), abs(quantity))
-    # The part of the position that ends, with its own sign, and what is left of the trade to open anew.
-    ended = closed if held > ZERO else -closed
-    cost = before.cost if closed == abs(held) else divide(before.cost * closed, abs(held), COST_PLACES)
-    after = Holding(held + quantity, before.cost - cost + notional(price, quantity + ended), before.perpetual)
-    return after, notional(price, ended) - cost
-
-
-def untrade(before: Holding, quantity: Decimal, price: Decimal, realized: Decimal | None) -> tuple[Holding, Decimal]:
-    """Return the holding without a trade of signed ``quantity``, and how much more is then realized, before fees.
-
-    ``realized`` is what the trade itself had brought, none where that is not known any more.
-    """
-    left, value = before.quantity - quantity, notional(price, quantity)
-    had_closed = left * quantity < ZERO
-    if not left:
-        cost = ZERO
-    elif had_closed and realized is None:
-        cost = _at_average(before, left, price)
-    else:
-        cost = before.cost - value - (realized or ZERO)
-        # What was traded since has mixed the costs: what is left never has one of the other sign.
-        cost = _at_average(before, left, price) if cost * left < ZERO else cost
-    return replace(before, quantity=left, cost=cost), cost - before.cost + value
-
-
-def _at_average(before: Holding, left: Decimal, price: Decimal) -> Decimal:
-    if before.quantity * left <= ZERO:
-        return notional(price, left)
-    return divide(before.cost * left, before.quantity, COST_PLACES)
+        return self.realized + self.share.realized - self.fee
 
 
 class Portfolio:
@@ -151,17 +88,18 @@ class Portfolio:
         """The venue's time of the account message that opened it: what moved until then is in it."""
         self.cash = ZERO
         self.realized = ZERO
-        """Sum of what closing positions has brought over their cost, and spending other currencies, before fees."""
+        """Sum of what closing positions has brought over their cost, by sales and by fees, before fees."""
         self.fees = ZERO
         """Sum of what fees were worth."""
         self.moved = ZERO
-        """Sum of the movements in the quote currency."""
+        """Sum of the movements of cash and of holdings, at their value, and of what fees have brought in."""
+        self._symbols: tuple[str, ...] = ()
+        """Of which spot is a holding without having been traded: nobody's who holds but a part of the account."""
         self._holdings: dict[str, Holding] = {}
         self._beside: Amounts = {}
         self._apart: Amounts = {}
         self._without_rate: Amounts = {}
-        self._remembered: list[tuple[str, Decimal]] = []
-        self._shares: list[RememberedShare] = []
+        self._traces: list[Trace] = []
 
     def open(self, account: Account, symbols: tuple[str, ...], perpetuals: Collection[str] = ()) -> bool:
         """Take the opening balances and positions from the first account message; say whether this was it.
@@ -173,9 +111,11 @@ class Portfolio:
             return False
         held = {balance.currency: balance.free + balance.locked for balance in account.balances}
         self.cash = held.get(self.quote_currency, ZERO)
-        for symbol in symbols:
-            base, quote = symbol.split("-")
-            if quote == self.quote_currency and held.get(base, ZERO) > 0 and symbol not in perpetuals:
+        ours = (symbol for symbol in symbols if symbol.split("-")[1] == self.quote_currency)
+        self._symbols = tuple(symbol for symbol in ours if symbol not in perpetuals)
+        for symbol in self._symbols:
+            base = symbol.split("-")[0]
+            if held.get(base, ZERO) > 0:
                 self._holdings[symbol] = Holding(held[base], ZERO)
         for position in account.positions:
             if position.symbol in symbols:
@@ -210,16 +150,13 @@ class Portfolio:
             raise OversoldError(f"fill {made.trade_id} sells {made.quantity} {fill.symbol}, held {before.quantity}")
         quantity = signed(fill.side, made.quantity)
         after, realized = trade(before, quantity, made.price)
-        remember(self._remembered, before, fill, realized)
         self._hold(fill.symbol, after)
         self.cash += realized if perpetual else -notional(made.price, quantity)
         self.realized += realized
         charge = charge_of(fill)
-        if charge is None:
-            return self._pay(made.fee, realized)
-        share = self._taken(fill, charge)
-        keep_share(self._shares, fill, share)
-        return self._spend(charge, 1, share, realized)
+        share = NO_SHARE if charge is None else self._taken(fill, charge)
+        keep_trace(self._traces, fill, closed(before, quantity), realized, share)
+        return self._pay(made.fee, realized) if charge is None else self._spend(charge, 1, share, realized)
 
     def undo(self, bust: Bust, *, perpetual: bool = False) -> Booking:
         """Take one booked fill back and return how much more is realized and paid in fees without it.
@@ -236,13 +173,14 @@ class Portfolio:
                 f"bust {made.trade_id} takes back {made.quantity} {bust.symbol}, held {before.quantity}"
             )
         quantity = signed(bust.side, made.quantity)
-        after, realized = untrade(before, quantity, made.price, recall(self._remembered, bust))
+        trace = find_trace(self._traces, bust)
+        drop_trace(self._traces, bust)
+        after, realized = untrade(before, quantity, made.price, trace and trace.realized)
         self.cash += realized if perpetual else notional(made.price, quantity)
         self.realized += realized
         if charge is None:
             self._hold(bust.symbol, after)
             return self._pay(-made.fee, realized)
-        drop_share(self._shares, bust)
         booking = self._spend(charge, -1, share, realized)
         self._hold(bust.symbol, after)
         return booking
@@ -263,8 +201,8 @@ class Portfolio:
         charge = charge_of(bust)
         if charge is None:
             return NO_SHARE
-        bears, known = self.holding(charge.symbol), find_share(self._shares, bust)
-        return NO_SHARE if bears.perpetual else given_back(bears.quantity, bears.cost, charge, known)
+        bears, trace = self.holding(charge.symbol), find_trace(self._traces, bust)
+        return NO_SHARE if bears.perpetual else given_back(bears.quantity, bears.cost, charge, trace and trace.share)
 
     def _before(self, message: Fill | Bust, *, perpetual: bool) -> Holding:
         name = f"{message.kind} {message.trade.trade_id}"
@@ -290,21 +228,44 @@ class Portfolio:
         if charge.value is None:
             amounts.add(self._without_rate, charge.currency, quantity)
             return Booking(realized, ZERO)
-        value = sign * charge.value
-        self.fees += value
-        self.realized += value - share.cost
-        return Booking(realized, value, share.cost, value - share.cost)
+        fee = sign * charge.value
+        brought_in = fee - share.value
+        self.fees += fee
+        self.realized += share.realized
+        self.moved += brought_in
+        return Booking(realized, fee, share, brought_in)
 
-    def move(self, movement: Movement) -> bool:
-        """Take in money that came or went without an order; say whether it was news and not in the opening."""
+    def move(self, movement: Movement) -> Carried | None:
+        """Take in money that came or went without an order; return what it changed, none where the opening has it."""
         if not self.opened or movement.venue_ts_us <= self.opened_us:
-            return False
+            return None
         if movement.currency == self.quote_currency:
             self.cash += movement.amount
-            self.moved += movement.amount
-            return True
-        amounts.add(self._beside, movement.currency, movement.amount)
-        return True
+            carried = Carried(movement.amount)
+        else:
+            carried = self._carry(movement)
+            amounts.add(self._beside, movement.currency, movement.amount - carried.quantity)
+        self.moved += carried.value
+        self.realized += carried.realized
+        return carried
+
+    def lacks_rate(self, movement: Movement) -> bool:
+        """Say whether a movement lies beside the holdings for want of a rate, and would be of one with it."""
+        is_ours = f"{movement.currency}-{self.quote_currency}" in self._symbols
+        return is_ours and movement.rate is None and movement.amount > ZERO
+
+    def _carry(self, movement: Movement) -> Carried:
+        symbol = f"{movement.currency}-{self.quote_currency}"
+        holding = self.holding(symbol)
+        if holding.perpetual:
+            return NOTHING_CARRIED
+        if movement.amount > ZERO:
+            carried = carry_in(symbol, movement) if symbol in self._symbols else NOTHING_CARRIED
+        else:
+            lies = self._apart.get(movement.currency, ZERO) + self.beside(movement.currency)
+            carried = carry_out(symbol, movement, lies, holding.quantity, holding.cost)
+        self._hold(symbol, Holding(holding.quantity + carried.quantity, holding.cost + carried.cost))
+        return carried
 
     def beside(self, currency: str) -> Decimal:
         """Return what has moved, or gone for fees, of a currency other than the quote currency, beside holdings."""
@@ -329,11 +290,11 @@ class Portfolio:
             "realized": plain(self.realized),
             "fees": plain(self.fees),
             "moved": plain(self.moved),
+            "symbols": list(self._symbols),
             "beside": amounts.to_json(self._beside),
             "apart": amounts.to_json(self._apart),
             "without_rate": amounts.to_json(self._without_rate),
-            "remembered": [[trade, plain(realized)] for trade, realized in self._remembered],
-            "shares": [[trade, plain(quantity), plain(cost)] for trade, quantity, cost in self._shares],
+            "traces": traces_to_json(self._traces),
             "holdings": {
                 symbol: [plain(holding.quantity), plain(holding.cost)] for symbol, holding in self.holdings().items()
             },
@@ -348,37 +309,15 @@ class Portfolio:
         self.realized = Decimal(state["realized"])
         self.fees = Decimal(state["fees"])
         self.moved = Decimal(state["moved"])
+        self._symbols = tuple(state["symbols"])
         self._beside = amounts.from_json(state["beside"])
         self._apart = amounts.from_json(state["apart"])
         self._without_rate = amounts.from_json(state["without_rate"])
-        self._remembered = [(trade, Decimal(realized)) for trade, realized in state["remembered"]]
-        self._shares = [(trade, Decimal(quantity), Decimal(cost)) for trade, quantity, cost in state["shares"]]
+        self._traces = traces_from_json(state["traces"])
         self._holdings = {
             symbol: Holding(Decimal(quantity), Decimal(cost), symbol in state["perpetuals"])
             for symbol, (quantity, cost) in state["holdings"].items()
         }
-
-
-def without(before: Holding, share: Share) -> Holding:
-    """Return the holding after it has borne its share of a fee."""
-    return replace(before, quantity=before.quantity - share.quantity, cost=before.cost - share.cost)
-
-
-def remember(remembered: list[tuple[str, Decimal]], before: Holding, fill: Fill, realized: Decimal) -> None:
-    """Remember what a trade that made the position smaller has realized; the oldest makes room."""
-    if before.quantity * signed(fill.side, fill.trade.quantity) < ZERO:
-        remembered.append((f"{fill.symbol} {fill.trade.trade_id}", realized))
-        del remembered[:-REMEMBERED_MAX]
-
-
-def recall(remembered: list[tuple[str, Decimal]], bust: Bust) -> Decimal | None:
-    """Return what the trade that is taken back had realized, and forget it; none where that is not known."""
-    name = f"{bust.symbol} {bust.trade.trade_id}"
-    for number, (trade_name, realized) in enumerate(remembered):
-        if trade_name == name:
-            del remembered[number]
-            return realized
-    return None
 
 
 def _state_of(portfolio: Portfolio | None) -> dict[str, Any] | None:

@@ -10,6 +10,9 @@ Gross is what closing has realized over what opening has cost. Slippage is what 
 which they were decided; edge is what the trip would have brought at these. The results of all trips together are what
 all trades have brought, busts included: a trade that is taken back out of a trip that has ended, where it stays as it
 was told, makes a trip of its own, which bears the difference.
+
+A trip that has ended may have left a rest that nobody can sell. The next one begins with it, and with whatever a trade
+or a fee has done to it meanwhile: so a trip may have a number, and trades, before the purchase that opens it.
 """
 
 from collections import deque
@@ -20,9 +23,12 @@ from typing import NamedTuple
 from tollgate_contracts.execution import Bust, Fill, Liquidity
 from tollgate_contracts.money import ZERO, Exact, divide, round_to_places
 from tollgate_contracts.strategy import Side
+from tollgate_domain.holdings import EMPTY, Holding, signed
 from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import COST_PLACES, signed
-from tollgate_domain.round_trips import Booked, RoundTrips
+from tollgate_domain.movements import Carried
+from tollgate_domain.portfolio import COST_PLACES, Booking
+from tollgate_domain.round_trips import NO_RULES, Booked, RoundTrips, Rules
+from tollgate_domain.traces import name_of
 
 # A trip of more orders than this is told by their number.
 ORDERS_MAX = 16
@@ -49,9 +55,11 @@ class Trip:
     opened_us: int
     opened_sequence: int
     found_open: bool = False
-    """Whether the position was there before: it counts from the mark at which it was taken in."""
+    """Whether it began without a trade: it counts from the mark at which it was taken in, or the rate of what came."""
+    is_begun: bool = True
+    """Whether more is held than the rest of the one before."""
     closed_us: int | None = None
-    """Null while something is held."""
+    """Null until it has ended."""
     closed_sequence: int | None = None
     orders: list[str] = field(default_factory=list)
     """Client order ids, in the order of their first fill; at most ``ORDERS_MAX``."""
@@ -166,25 +174,35 @@ class TripLog:
     def take_in(self, symbol: str, quantity: Decimal, mark: Decimal, place: Place) -> Trip:
         """Open a trip for what was held at opening, at ``mark``; ``quantity`` is below zero for a short."""
         self.trips.take_in(symbol, quantity, mark, place.now_us)
-        trip = self._opened(symbol, Side.BUY if quantity > ZERO else Side.SELL, place)
-        trip.found_open, trip.taken, trip.taken_for = True, quantity, notional(mark, quantity)
+        trip = self._opened(symbol, Side.BUY, place, self._held(symbol))
+        trip.found_open = True
+        self._begun(trip, place)
         return trip
 
     def apply(
-        self, fill: Fill, cost: Cost, place: Place, *, stopped: bool = False, perpetual: bool = False
+        self,
+        fill: Fill,
+        booking: Booking,
+        cost: Cost,
+        place: Place,
+        *,
+        stopped: bool = False,
+        perpetual: bool = False,
+        rules: Rules = NO_RULES,
     ) -> Travelled:
-        """Count one fill that the portfolio has taken; ``stopped`` when a stop has made it."""
-        made, before = fill.trade, self.open.get(fill.symbol)
-        booked = self.trips.apply(fill, place.now_us, stopped=stopped, perpetual=perpetual)
+        """Count one fill, as the portfolio has booked it; ``stopped`` when a stop has made it."""
+        made, before, rest = fill.trade, self.open.get(fill.symbol), self._held(fill.symbol)
+        booked = self.trips.apply(fill, booking, place.now_us, stopped=stopped, perpetual=perpetual, rules=rules)
         gross = _own(booked) + cost.fees
         running = self.trips.open.get(fill.symbol)
-        beside = self._aside(booked, fill, place)
-        if before is None or running is None or booked.ended is None:
-            trip = before or self._opened(fill.symbol, fill.side, place)
+        beside = self._aside(booked, place)
+        if before is None or running is None or booked.ended is None or running.is_rest:
+            trip = before or self._opened(fill.symbol, fill.side, place, rest)
             _count(trip, fill, made.quantity, cost, gross)
             self._remember(fill, trip, cost)
-            ended = self._ended(trip, place) if running is None else ()
-            return Travelled(booked.result, trip, (*beside, *ended), trip if before is None else None, cost)
+            opened = self._begun(trip, place)
+            ended = self._ended(trip, place) if running is None or booked.ended is not None else ()
+            return Travelled(booked.result, trip, (*beside, *ended), opened, cost)
         # It goes on to the other side: of what it cost, each of the two trips has the part of its quantity.
         onward = abs(running.quantity)
         slippage = divide(cost.slippage * onward, made.quantity, COST_PLACES)
@@ -194,45 +212,69 @@ class TripLog:
         _count(before, fill, made.quantity - onward, ours, gross - running.result - fees)
         ended = self._ended(before, place)
         trip = self._opened(fill.symbol, fill.side, place)
+        self._begun(trip, place)
         _count(trip, fill, onward, theirs, running.result + fees)
         self._remember(fill, trip, cost)
         return Travelled(booked.result, trip, (*beside, *ended), trip, cost)
 
-    def _aside(self, booked: Booked, message: Fill | Bust, place: Place) -> tuple[Trip, ...]:
+    def _aside(self, booked: Booked, place: Place) -> tuple[Trip, ...]:
         """Take what a fee has brought to the trip of another symbol into it; return it where that has ended it."""
         if booked.aside is None:
             return ()
-        symbol = booked.aside.symbol
-        trip = self.open.get(symbol) or self._opened(symbol, message.side, place)
+        symbol, running = booked.aside.symbol, self.trips.open.get(booked.aside.symbol)
+        trip = self.open.get(symbol) or self._opened(symbol, Side.BUY, place, self._held(symbol))
         trip.gross += booked.aside.result
-        return () if symbol in self.trips.open else self._ended(trip, place)
+        self._begun(trip, place)
+        return self._ended(trip, place) if running is None or booked.aside.ended is not None else ()
 
     def trip_of(self, bust: Bust) -> int | None:
         """Return the number of the trip that has the trade which is taken back; none where that is not known."""
         found = self._remembered_of(bust)
         return None if found is None else found.trip
 
-    def undo(self, bust: Bust, fees: Decimal, place: Place, *, perpetual: bool = False) -> Travelled:
-        """Take one booked fill back; ``fees`` is what its fee was in quote currency."""
+    def undo(
+        self,
+        bust: Bust,
+        booking: Booking,
+        place: Place,
+        *,
+        perpetual: bool = False,
+        rules: Rules = NO_RULES,
+    ) -> Travelled:
+        """Take one booked fill back, as the portfolio has taken it back."""
         was = self._remembered_of(bust) or Remembered("", 0, bust.side, ZERO, None)
         self.remembered = deque(each for each in self.remembered if each is not was)
-        cost = Cost(slippage=-was.slippage, fees=-fees, trigger=was.trigger)
+        cost = Cost(slippage=-was.slippage, fees=booking.fee, trigger=was.trigger)
         before = self.open.get(bust.symbol)
-        booked = self.trips.undo(bust, place.now_us, perpetual=perpetual)
-        ended = self._aside(booked, bust, place)
+        booked = self.trips.undo(bust, booking, place.now_us, perpetual=perpetual, rules=rules)
+        ended = self._aside(booked, place)
         is_in_before = before is not None and was.trip in {0, before.number}
         trip = before if is_in_before and before is not None else self._opened(bust.symbol, was.side, place, runs=False)
-        _count(trip, bust, bust.trade.quantity, cost, _own(booked) - fees)
+        _count(trip, bust, bust.trade.quantity, cost, _own(booked) + booking.fee)
         ended += () if trip is before else self._ended(trip, place)
         running = self.trips.open.get(bust.symbol)
         if running is None:
             ended += () if before is None else self._ended(before, place)
             return Travelled(booked.result, trip, ended, None, cost)
-        opened = None
-        if before is None:
-            opened = self._opened(bust.symbol, Side.BUY if running.quantity > ZERO else Side.SELL, place)
-            opened.taken, opened.taken_for = running.quantity, running.cost
-        return Travelled(booked.result, trip, ended, opened, cost)
+        if before is not None:
+            return Travelled(booked.result, trip, ended, self._begun(before, place), cost)
+        if running.is_rest:
+            return Travelled(booked.result, trip, ended, None, cost)
+        again = self._opened(bust.symbol, Side.BUY, place, self._held(bust.symbol))
+        return Travelled(booked.result, trip, ended, self._begun(again, place), cost)
+
+    def carry(self, carried: Carried, place: Place) -> Travelled:
+        """Let so much of a spot symbol come or go without a trade."""
+        before, held = self.open.get(carried.symbol), self._held(carried.symbol)
+        booked = self.trips.carry(carried, place.now_us)
+        trip = before or self._opened(carried.symbol, Side.BUY, place, held)
+        trip.found_open |= before is None
+        if carried.quantity > ZERO:
+            trip.taken, trip.taken_for = trip.taken + carried.quantity, trip.taken_for + carried.value
+        trip.gross += booked.result
+        opened = self._begun(trip, place)
+        ended = () if carried.symbol in self.trips.open else self._ended(trip, place)
+        return Travelled(booked.result, trip, ended, opened, Cost())
 
     def fund(self, symbol: str | None, amount: Decimal) -> bool:
         """Take funding into the symbol's open trip; say whether there is one."""
@@ -242,11 +284,29 @@ class TripLog:
         trip.funding += amount
         return True
 
-    def _opened(self, symbol: str, side: Side, place: Place, *, runs: bool = True) -> Trip:
+    def _held(self, symbol: str) -> Holding:
+        """Return what the open trip of a symbol holds, or the rest of one that has ended."""
+        running = self.trips.open.get(symbol)
+        return EMPTY if running is None else Holding(running.quantity, running.cost)
+
+    def _opened(self, symbol: str, side: Side, place: Place, held: Holding = EMPTY, *, runs: bool = True) -> Trip:
+        """Open a trip that begins with what is ``held``, and by a trade of ``side`` where that is nothing."""
         self.count += 1
+        if held.quantity:
+            side = Side.BUY if held.quantity > ZERO else Side.SELL
         trip = Trip(self.count, symbol, side, place.now_us, place.sequence)
+        trip.taken, trip.taken_for = held.quantity, held.cost
         if runs:
+            trip.is_begun = False
             self.open[symbol] = trip
+        return trip
+
+    def _begun(self, trip: Trip, place: Place) -> Trip | None:
+        """Let a trip begin as soon as it holds more than the rest of the one before; return it where it begins now."""
+        running = self.trips.open.get(trip.symbol)
+        if trip.is_begun or (running is not None and running.is_rest):
+            return None
+        trip.is_begun, trip.opened_us, trip.opened_sequence = True, place.now_us, place.sequence
         return trip
 
     def _ended(self, trip: Trip, place: Place) -> tuple[Trip, ...]:
@@ -256,13 +316,12 @@ class TripLog:
         return () if trip.is_nothing else (trip,)
 
     def _remember(self, fill: Fill, trip: Trip, cost: Cost) -> None:
-        name = f"{fill.symbol} {fill.trade.trade_id}"
-        self.remembered.append(Remembered(name, trip.number, trip.side, cost.slippage, cost.trigger))
+        self.remembered.append(Remembered(name_of(fill), trip.number, trip.side, cost.slippage, cost.trigger))
         if len(self.remembered) > REMEMBERED_MAX:
             self.remembered.popleft()
 
     def _remembered_of(self, bust: Bust) -> Remembered | None:
-        name = f"{bust.symbol} {bust.trade.trade_id}"
+        name = name_of(bust)
         return next((each for each in self.remembered if each.trade == name), None)
 
 

@@ -39,6 +39,11 @@ class Layout:
         return self.root / "platform.json"
 
     @property
+    def new_desk_file(self) -> Path:
+        """There from the making of a new desk's keys on, until something was restored into it."""
+        return self.root / "new-desk"
+
+    @property
     def postgres_place_file(self) -> Path:
         """Names the database's directory when it could not lie below this one."""
         return self.root / "postgres-place"

@@ -50,11 +50,19 @@ _OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
 }
 
 
-_EXPLAIN_STATUS_OF = {Explanation.NO_DRIFT: 404, Explanation.NOT_OF_IT: 409, Explanation.NOT_ACTIVE: 503}
+_EXPLAIN_STATUS_OF = {
+    Explanation.NO_DRIFT: 404,
+    Explanation.NOT_OF_IT: 409,
+    Explanation.NOT_JUDGED: 409,
+    Explanation.NOT_ACTIVE: 503,
+}
 _EXPLAIN_ANSWERS: dict[int | str, dict[str, Any]] = {
     404: {"model": Answer, "description": "No drift of this currency is open."},
     408: {"model": Answer, "description": "The body did not come in time."},
-    409: {"model": Answer, "description": "The amount is no part of the drift."},
+    409: {
+        "model": Answer,
+        "description": "The amount is no part of the drift, or the venue must state its balance again first.",
+    },
     413: {"model": Answer, "description": "The body is too long."},
 }
 

@@ -1,7 +1,8 @@
 """What a process that has just gone live must do about the orders that the one before it left open.
 
 Pure: what the core holds and what the journal holds, in; what to do, out. The journal is what is believed about
-sending: an order without a row was never sent, an order with one may have been.
+sending: an order without a row was never sent, an order with one may have been. A journal that was restored from a
+backup is believed in its rows only: what it does not have may have been sent after the backup was made.
 """
 
 from collections.abc import Collection, Iterable
@@ -29,17 +30,19 @@ class Plan:
     """May have been sent, or its journal row is open: look it up."""
 
 
-def plan(orders: Shelf, journaled: Collection[str], open_rows: Iterable[str], now_us: int) -> Plan:
+def plan(
+    orders: Shelf, journaled: Collection[str], open_rows: Iterable[str], now_us: int, *, was_restored: bool
+) -> Plan:
     """Say what to do; ``journaled`` are the ids that have a row, ``open_rows`` those that may be live by their row.
 
-    All ids are those by which the venue knows the orders.
+    All ids are those by which the venue knows the orders. With ``was_restored`` a missing row proves nothing.
     """
     submit: list[Submit] = []
     never_sent: list[str] = []
     ask: dict[str, None] = {}
     for record in orders.active():
         venue_id = record.placing.venue_id
-        unsent = not record.acknowledged and venue_id not in journaled
+        unsent = not was_restored and not record.acknowledged and venue_id not in journaled
         if record.state is OrderState.PLANNED:
             # It waits for another order's end; the core will ask for it to be sent.
             continue

@@ -13,9 +13,12 @@ from tollgate_contracts.approval import Approval
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Report, ReportSource, ReportStatus
+from tollgate_contracts.money import plain
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import Account, Adoption, Movement, MovementType, Sync, SyncCause
+from tollgate_execution.core.fee_rates import FeeRate
 from tollgate_execution.core.placing import Leg
+from tollgate_execution.core.sync import OpenDrift
 from tollgate_execution.store import JournalRow
 from tollgate_venues.adapter import VenueUnavailable
 from tollgate_venues.evidence import AccountEvidence, Evidence, Failure, MovementEvidence
@@ -65,6 +68,10 @@ def _read(kind: type[M], **fields: Any) -> M:
         return kind(**fields)
     except ValidationError as error:
         raise VenueUnavailable(f"{kind.__name__.lower()}: {_words(error)}", Failure.UNREADABLE) from error
+
+
+def _rated(rate: FeeRate | None) -> dict[str, Any]:
+    return {} if rate is None else {"rate": rate.rate, "rate_source": rate.source}
 
 
 def _words(error: ValidationError) -> str:
@@ -158,8 +165,10 @@ class Reporter:
             venue_ts_us=evidence.venue_ts_us,
         )
 
-    def movement(self, evidence: MovementEvidence) -> Movement:
+    def movement(self, evidence: MovementEvidence, rate: FeeRate | None = None) -> Movement:
         """Return money that moved without an order as a message; the core takes each of the venue's ids once.
+
+        ``rate`` is what a unit of its currency is worth, none where that is the quote currency or nobody knows.
 
         Raises ``VenueUnavailable`` for what no message can hold, and for what only an operator says.
         """
@@ -183,27 +192,35 @@ class Reporter:
             amount=evidence.amount,
             symbol=evidence.symbol,
             venue_ts_us=evidence.venue_ts_us,
+            **_rated(rate),
         )
 
-    def unexplained(self, currency: str, amount: Decimal, venue_ts_us: int, detail: str) -> Movement:
-        """Return what an operator says is there or gone without evidence, as a message; each one is a new one."""
-        ts_us = self.now_us()
+    def unexplained(
+        self, currency: str, drift: OpenDrift, amount: Decimal, detail: str, rate: FeeRate | None
+    ) -> Movement:
+        """Return what an operator says is there or gone without evidence, as a message: one for each drift as it is.
+
+        ``rate`` is what a unit of the currency is worth, none where that is the quote currency or nobody knows.
+        """
+        # Whoever says it, and whenever: of one drift it can be said once until it has changed.
+        name = f"unexplained-{currency}-{drift.as_of_us}-{hashlib.sha256(plain(drift.off).encode()).hexdigest()[:8]}"
         return Movement(
-            id=f"execution:{self.venue}:unexplained-{currency}-{ts_us}",
+            id=f"execution:{self.venue}:{name}",
             desk=self.desk,
             run_id=self.run_id,
-            ts_us=ts_us,
+            ts_us=self.now_us(),
             cause=None,
             cycle_id=self.cycle_id(),
             venue=self.venue,
             account=self.account,
-            movement_id=f"unexplained-{currency}-{ts_us}",
+            movement_id=name,
             movement=MovementType.UNEXPLAINED,
             currency=currency,
             amount=amount,
             symbol=None,
-            venue_ts_us=venue_ts_us,
+            venue_ts_us=drift.as_of_us,
             detail=_clean(detail)[:_TEXT_MAX],
+            **_rated(rate),
         )
 
     def adoption(self, row: JournalRow) -> Adoption:

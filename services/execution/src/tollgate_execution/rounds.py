@@ -208,7 +208,7 @@ class Rounds:
         for _ in range(PAGES_MAX):
             page = await self._venue.movements_since(cursor)
             for evidence in page.movements:
-                movement = self._reporter.movement(evidence)
+                movement = self._reporter.movement(evidence, self._core.rate_of(evidence.currency))
                 if self._core.is_news(movement):
                     await self._runner.observe(movement)
                     metrics.MOVEMENTS.labels(movement.movement.value).inc()

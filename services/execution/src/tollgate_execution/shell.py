@@ -27,6 +27,7 @@ from tollgate_execution.calls import GuardedVenue
 from tollgate_execution.calls.watch import BreakerWatch
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.explaining import Explained, Explainer
+from tollgate_execution.journal_doubt import JournalDoubt
 from tollgate_execution.kill_door import KillDoor
 from tollgate_execution.lanes import Lanes
 from tollgate_execution.last_look import LastLook
@@ -67,6 +68,7 @@ class _Running:
     sender: Sender
     look: LastLook
     reconciliation: Reconciliation
+    doubt: JournalDoubt
 
 
 class ExecutionShell(Shell):
@@ -148,7 +150,8 @@ class ExecutionShell(Shell):
         )
         reconciliation = self._reconciliation(runner, journal, sender, reporter)
         look.read_us = reconciliation.read_us
-        self._running = _Running(runner, journal, lanes, write_behind, reporter, sender, look, reconciliation)
+        doubt = JournalDoubt(self._core, journal, reconciliation.agreed_us, self._clock)
+        self._running = _Running(runner, journal, lanes, write_behind, reporter, sender, look, reconciliation, doubt)
         await self._venue.connect()
         await self._follow_permits()
 
@@ -193,6 +196,7 @@ class ExecutionShell(Shell):
             self._once_configured(running.reconciliation.listen),
             self._once_configured(running.reconciliation.follow_account),
             self._once_configured(running.reconciliation.run),
+            self._once_configured(running.doubt.run),
             self._watch_permits(),
             self._watch_safety(running),
             self._watch_breakers(running),
@@ -245,7 +249,10 @@ class ExecutionShell(Shell):
         orders = self._core.orders
         journaled = await running.journal.which_are_there([record.placing.venue_id for record in orders.active()])
         open_rows = await running.journal.load_unsettled()
-        todo = plan(orders, journaled, open_rows, self._clock.wall_us())
+        was_restored = await running.journal.was_restored()
+        todo = plan(orders, journaled, open_rows, self._clock.wall_us(), was_restored=was_restored)
+        if was_restored:
+            running.doubt.hold(todo.ask)
         running.sender.know_journaled(open_rows)
         for client_order_id in todo.never_sent:
             await running.sender.never_sent(client_order_id)

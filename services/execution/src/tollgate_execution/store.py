@@ -21,7 +21,7 @@ from tollgate_execution.core import Submit
 from tollgate_execution.core.placing import Leg
 from tollgate_venues.adapter import OrderReference
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # One connection writes ahead, one writes behind and answers questions: neither ever waits for the other.
 _COMMAND_S = 5.0
 
@@ -52,6 +52,8 @@ _SETTLE = """
 _NOT_ENDED = """
     SELECT client_order_id, approval_text, prepared_us FROM execution.journal
     WHERE desk = $1 AND ended_us IS NULL ORDER BY prepared_us"""
+_RESTORED = "SELECT count(*) FROM execution.restored WHERE desk = $1"
+_TRUST = "DELETE FROM execution.restored WHERE desk = $1"
 _HAS = "SELECT client_order_id FROM execution.journal WHERE client_order_id = ANY($1::text[])"
 
 _FIND = """
@@ -210,8 +212,16 @@ class Journal:
         return {row["client_order_id"]: _reference(row) for row in await self._fetch(_NOT_ENDED, self._desk)}
 
     async def which_are_there(self, client_order_ids: Sequence[str]) -> frozenset[str]:
-        """Return those of the ids that have a row: the others were never sent."""
+        """Return those of the ids that have a row: the others were never sent, unless the journal was restored."""
         return frozenset(row["client_order_id"] for row in await self._fetch(_HAS, list(client_order_ids)))
+
+    async def was_restored(self) -> bool:
+        """Tell whether the journal came out of a backup, and may lack rows of orders that were sent after it."""
+        return bool(await self._fetchval(_RESTORED, self._desk))
+
+    async def trust_again(self) -> None:
+        """Note that the venue was asked about every order that may lack its row."""
+        await self._fetch(_TRUST, self._desk)
 
     async def find(self, client_order_ids: Sequence[str]) -> tuple[JournalRow, ...]:
         """Return the rows of those of the ids that have one, oldest first."""

@@ -9,6 +9,7 @@ from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tollgate_contracts.envelope import Currency
 from tollgate_contracts.execution import Order
 from tollgate_contracts.ledger import Position
 
@@ -20,6 +21,25 @@ class Row(BaseModel):
     """One row of an answer; what is not known, or does not apply, is null."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class BooksNow(Row):
+    """What the books say at this moment; it may be a moment before it is committed."""
+
+    as_of: int
+    """The tape sequence after which it is so."""
+    cash: dict[Currency, Plain]
+    """Of each currency that is no position, what is held; empty before the books are opened."""
+    positions: tuple[Position, ...]
+    suspense: dict[Currency, Plain]
+    """What is not explained yet; above zero where something is gone."""
+    equity: Plain
+    peak_equity: Plain
+    drawdown: Plain
+    realized: Plain
+    """Before fees."""
+    fees: Plain
+    treasury: Plain
 
 
 class PositionRow(Row):
@@ -57,7 +77,7 @@ class EquityPoint(Row):
     charges: Plain
     """Since the opening: what was charged apart from any trade."""
     other: Plain
-    """Since the opening: dust, and what no evidence explains."""
+    """Since the opening: dust, and what is missing of what no evidence explains."""
 
 
 class Trip(Row):
@@ -110,6 +130,8 @@ class TradeCost(Row):
     tape_sequence: int
     ts_us: int
     symbol: str
+    trade_id: str
+    """The venue's; a bust has that of the trade which it takes back."""
     side: str
     quantity: Plain
     price: Plain
@@ -119,7 +141,8 @@ class TradeCost(Row):
     slippage: Plain
     """Above zero costs us."""
     fee: Plain
-    """In its own currency."""
+    """In the currency in which it was charged."""
+    fee_currency: str
     fee_value: Plain
     maker: bool
     client_order_id: str
@@ -138,6 +161,8 @@ class TradeCost(Row):
     """What the model of costs says of the fee."""
     fee_finding: str | None
     """How the fee differs from that: `dearer`, `cheaper`, or `unpriced`."""
+    slippage_expected: Plain | None
+    """What the model of costs says of the slippage; null without a reference price."""
 
 
 class OrderRow(Row):
@@ -212,7 +237,7 @@ class Day(Row):
     """With what was charged apart from any trade."""
     funding: Plain
     other: Plain
-    """Dust, and what no evidence explains."""
+    """Dust, and what is missing of what no evidence explains."""
     net: Plain
     transfers: Plain
     equity_first: Plain

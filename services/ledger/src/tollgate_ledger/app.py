@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_chassis.operator_door import OperatorDoor
-from tollgate_chassis.operator_trail import CallLog
+from tollgate_chassis.operator_trail import CallLog, OperatorTrail
 from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
@@ -22,11 +22,12 @@ from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.ledger import Drift
-from tollgate_ledger.api import build_router
-from tollgate_ledger.core import Alarm, JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.api import add_books, build_router
+from tollgate_ledger.core import Alarm, AlarmReason, JournalEntry, LedgerCore, Parameters
+from tollgate_ledger.core.fee_check import FeeFinding
 from tollgate_ledger.core.rows import Row, TradeCost
 from tollgate_ledger.correcting import Corrector, add_corrections
-from tollgate_ledger.reading import READER_DSN_FILE, Reading
+from tollgate_ledger.reading import READER_DSN_FILE, BooksReader
 from tollgate_ledger.recorder import Recorder
 from tollgate_ledger.sealing import KEY_FILE, Sealer
 from tollgate_ledger.settings import LedgerSettings
@@ -34,6 +35,8 @@ from tollgate_ledger.store import Store
 
 # Ten times what a batch waits and commits for; the database is slow or gone.
 _UNCOMMITTED_S_MAX = 1.0
+# What anybody may know of the books: that they are kept. What stands in them needs a token (`GET /v1/books`).
+_OPEN = ("opened", "entries", "drifting", "alarms", "config_hash")
 
 
 class LedgerShell(Shell):
@@ -43,12 +46,19 @@ class LedgerShell(Shell):
     wakes_on = frozenset({"fill"})
 
     def __init__(
-        self, settings: LedgerSettings, core: LedgerCore, recorder: Recorder, reading: Reading | None = None
+        self,
+        settings: LedgerSettings,
+        core: LedgerCore,
+        recorder: Recorder,
+        reading: BooksReader | None = None,
+        trail: OperatorTrail | None = None,
     ) -> None:
+        """Without ``reading`` and ``trail`` nobody asks and no operator has a word: the books alone are kept."""
         self._settings = settings
         self._core = core
         self._recorder = recorder
         self._reading = reading
+        self._trail = trail
         self._runner: Runner
         # Outputs that recovery has regenerated and not met on the tape yet.
         self._owed: set[str] = set()
@@ -57,11 +67,16 @@ class LedgerShell(Shell):
     async def start(self, runner: Runner) -> None:
         """Connect the database; the runner loads the core's state from it next."""
         self._runner = runner
+        if self._trail is not None:
+            self._trail.attach(runner)
+        for finding in FeeFinding:
+            # From zero, so that the first one is seen to come.
+            metrics.LEDGER_FEE_FINDINGS.labels(finding.value)
         await self._recorder.open(runner)
 
     def background(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the task that commits."""
-        return (self._recorder.run(),)
+        """Return the task that commits, and the one that puts operators' calls on the tape."""
+        return (self._recorder.run(),) if self._trail is None else (self._recorder.run(), self._trail.run())
 
     def finish(self, output: Message) -> Message:
         """Note what is about to be said; nothing is changed."""
@@ -83,7 +98,7 @@ class LedgerShell(Shell):
         record: Record,  # noqa: ARG002 - an entry names its own record
         message: Message,
         step: Step,
-        live: bool,  # noqa: ARG002 - books are kept in recovery as well
+        live: bool,
     ) -> None:
         """Pass entries on to the recorder, and alarms to whoever is on duty."""
         self._recorder.book(effect for effect in step.effects if isinstance(effect, JournalEntry))
@@ -92,7 +107,6 @@ class LedgerShell(Shell):
             return
         for effect in step.effects:
             if isinstance(effect, Alarm):
-                metrics.LEDGER_ALARMS.labels(effect.reason.value).inc()
                 logger().error(
                     "ledger.alarm",
                     outcome=effect.reason.value,
@@ -103,6 +117,14 @@ class LedgerShell(Shell):
                 )
             elif isinstance(effect, TradeCost) and effect.fee_finding is not None:
                 metrics.LEDGER_FEE_FINDINGS.labels(effect.fee_finding.value).inc()
+        if live and step.effects:
+            self._show_alarms()
+
+    def _show_alarms(self) -> None:
+        # All that the books ever raised, by every reason and from when they are caught up: so an alarm shows that was
+        # raised while catching up, and where the metric is there, a ledger is active.
+        for reason in AlarmReason:
+            metrics.LEDGER_ALARMS.labels(reason.value).set(self._core.alarms[reason.value])
 
     async def settled(self, record: Record) -> None:
         """Archive the record."""
@@ -126,6 +148,7 @@ class LedgerShell(Shell):
     async def went_live(self) -> None:
         """Tell the configuration to the tape when the one in force is another."""
         self._owed.clear()
+        self._show_alarms()
         text = self._parameters().text()
         if config_hash(text) == self._core.config_hash:
             return
@@ -164,10 +187,19 @@ class LedgerShell(Shell):
         await self._recorder.close(outputs_are_appended=started and self._outputs_are_appended)
 
     def status(self) -> dict[str, Any]:
-        """Return the books, and how far they are durable."""
+        """Return whether the books are kept, and how far they are durable; nothing of what stands in them."""
         position = self._runner.position if hasattr(self, "_runner") else 0
         durable = self._recorder.durable
-        return {**self._core.status(), "archived": durable, "uncommitted": max(0, position - durable)}
+        said = self._core.status()
+        kept = {name: said[name] for name in _OPEN}
+        return {**kept, "archived": durable, "uncommitted": max(0, position - durable)}
+
+    def books(self) -> dict[str, Any] | None:
+        """Return what the books say now, the fields of ``BooksNow``; none unless this instance keeps them."""
+        if self._active() is None:
+            return None
+        said = self._core.status()
+        return {"as_of": self._core.sequence, **{name: said[name] for name in said if name not in _OPEN}}
 
     def not_ready(self) -> list[str]:
         """Return why the books cannot be relied on."""
@@ -195,27 +227,33 @@ def build(settings: LedgerSettings) -> Parts:
     sealer = Sealer.load(settings.secrets_dir / KEY_FILE, settings.state_dir)
     recorder = Recorder(store, sealer, settings.ledger.seal_interval_s)
     core = LedgerCore()
-    reading = Reading(_read_dsn(settings.secrets_dir / READER_DSN_FILE, "the reader's DSN"))
-    shell = LedgerShell(settings, core, recorder, reading)
+    reading = BooksReader(_read_dsn(settings.secrets_dir / READER_DSN_FILE, "the reader's DSN"))
+    trail = OperatorTrail("ledger", settings.desk, settings.run_id, settings.state_dir)
+    shell = LedgerShell(settings, core, recorder, reading, trail)
     # The recorder keeps the state together with the books, so the runner keeps none of its own.
     # And of two ledgers only one may write these books: the other waits, and loads them when its turn has come.
     return Parts(
         core=core,
         shell=shell,
-        routers=(_router(settings, reading, shell.corrector),),
+        routers=_routers(settings, reading, shell, trail),
         snapshots=recorder,
         snapshot_every=None,
         follows_standing_by=False,
     )
 
 
-def _router(settings: LedgerSettings, reading: Reading, corrector: Corrector) -> APIRouter:
-    # Nothing can be stopped or released here, so no such token is needed; and reading changes nothing, so it is logged
-    # and not on the tape. A correction is on the tape itself, with who asked for it and why.
+def _routers(
+    settings: LedgerSettings, reading: BooksReader, shell: LedgerShell, trail: OperatorTrail
+) -> tuple[APIRouter, APIRouter]:
+    # Nothing can be stopped or released here, so no such token is needed.
     tokens = OperatorTokens.open(settings.secrets_dir / TOKENS_FILE, time.time_ns() // 1_000, needs=())
-    router = build_router(reading, OperatorDoor(tokens, CallLog()), settings.desk)
-    add_corrections(router, settings, corrector)
-    return router
+    # Who only reads changes nothing, and would fill the tape with questions: that is logged. An operator's word on an
+    # entry is on the tape with what came of it, also when it was refused.
+    readers = build_router(reading, OperatorDoor(tokens, CallLog()), settings.desk)
+    add_books(readers, shell.books)
+    words = OperatorDoor(tokens, trail).router()
+    add_corrections(words, settings, shell.corrector)
+    return readers, words
 
 
 def _read_dsn(path: Path, what: str = "postgres_dsn_file") -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum, unique
 from typing import Annotated, Any
 
@@ -31,10 +32,12 @@ from tollgate_chassis.runner import Runner
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_contracts.ledger import Correction, Line
 from tollgate_contracts.reconciliation import MovementType
-from tollgate_ledger.core import EntryKind, LedgerCore
+from tollgate_ledger.chain import GENESIS, entry_hash
+from tollgate_ledger.core import EntryKind, LedgerCore, Posting
 from tollgate_ledger.core.journal import moved_to
 from tollgate_ledger.queries import entry_to_correct
-from tollgate_ledger.reading import NotRead, Reading
+from tollgate_ledger.reading import BooksReader, NotRead, TooLong, Unanswerable
+from tollgate_ledger.rows import entry_of
 from tollgate_ledger.settings import LedgerSettings
 
 # An append and its way back take milliseconds.
@@ -51,6 +54,8 @@ class Verdict(Enum):
     """It is on the tape, and was not read back yet."""
     NO_ENTRY = "no_entry"
     """The journal has no such entry."""
+    CHANGED = "changed"
+    """The row is not the one that was booked: its hash differs."""
     NO_MOVEMENT = "no_movement"
     """The entry is of no movement: a trade is taken back by the venue, and a correction by another one."""
     TWICE = "twice"
@@ -82,7 +87,7 @@ class CorrectionWord(Command):
 class Corrector:
     """Takes operators' words on entries, one at a time."""
 
-    def __init__(self, core: LedgerCore, reading: Reading | None, find_active: Callable[[], Runner | None]) -> None:
+    def __init__(self, core: LedgerCore, reading: BooksReader | None, find_active: Callable[[], Runner | None]) -> None:
         """``find_active`` returns the runner while this instance is the active one, and none else."""
         self._core = core
         self._reading = reading
@@ -98,7 +103,7 @@ class Corrector:
                 return Corrected(Verdict.NOT_ACTIVE, "this instance is not the active one")
             try:
                 rows = await self._reading.fetch(entry_to_correct(word.entry))
-            except NotRead as error:
+            except (NotRead, TooLong, Unanswerable) as error:
                 return Corrected(Verdict.NOT_READ, str(error))
             refused = self._refuse(word, rows)
             if refused is not None:
@@ -112,6 +117,9 @@ class Corrector:
         if not rows:
             return Corrected(Verdict.NO_ENTRY, f"there is no entry {word.entry}")
         row = rows[0]
+        if not _is_as_booked(row):
+            words = f"entry {word.entry} is not as it was booked: its hash differs; run `tollgate audit verify`"
+            return Corrected(Verdict.CHANGED, words)
         if row["kind"] != EntryKind.MOVEMENT:
             return Corrected(Verdict.NO_MOVEMENT, f"entry {word.entry} is of kind {row['kind']}, and no movement")
         if row["is_corrected"] or self._core.is_corrected(word.entry):
@@ -129,13 +137,27 @@ class Corrector:
         return Corrected(Verdict.SAID, "it is on the tape; look at the journal in a moment")
 
 
+def _is_as_booked(row: asyncpg.Record) -> bool:
+    """Say whether the row has its hash: what goes on the tape is what was booked, whoever has been at the database."""
+    try:
+        postings = tuple(
+            Posting(line["account"], line["currency"], Decimal(line["amount"]))
+            for line in json.loads(row["postings"] or "[]")
+        )
+        booked: bytes = row["chain_hash"]
+        return entry_hash(row["previous"] or GENESIS, entry_of(row, postings)) == booked
+    except (ArithmeticError, ValueError):
+        return False
+
+
 def _message(
     word: CorrectionWord, row: asyncpg.Record, who: str, settings: LedgerSettings, runner: Runner
 ) -> Correction:
     lines = tuple(Line.model_validate_json(json.dumps(line)) for line in json.loads(row["postings"]))
     return Correction(
-        # The tape's end numbers it: a word that came to nothing can be said again.
-        id=f"ledger:correction:{word.entry}.{runner.tip}",
+        # The tape's end numbers it: a word that came to nothing can be said again. It stands first, because readers
+        # take what does not rise for a repetition, and an older entry may be corrected after a newer one.
+        id=f"ledger:correction:{runner.tip}.{word.entry}",
         desk=settings.desk,
         run_id=settings.run_id,
         ts_us=time.time_ns() // 1_000,
@@ -144,7 +166,7 @@ def _message(
         entry=word.entry,
         lines=lines,
         # What was corrected before keeps the venue's own id.
-        movement_id=row["movement_id"].split(".corrected-")[0],
+        movement_id=row["movement_id"].split("/corrected-")[0],
         symbol=row["symbol"],
         booked_as=word.booked_as,
         actor=f"{word.actor or who} ({who})",
@@ -154,6 +176,7 @@ def _message(
 
 _STATUS_OF = {
     Verdict.NO_ENTRY: 404,
+    Verdict.CHANGED: 409,
     Verdict.NO_MOVEMENT: 409,
     Verdict.TWICE: 409,
     Verdict.SAME: 409,
@@ -165,7 +188,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     408: {"model": Answer, "description": "The body did not come in time."},
     409: {
         "model": Answer,
-        "description": "It is of no movement, was taken back before, or is booked so already.",
+        "description": "It is of no movement, was taken back before, is booked so already, or was changed since.",
     },
     413: {"model": Answer, "description": "The body is too long."},
 }

@@ -7,6 +7,7 @@ process that books next to nothing. Pages follow a key that only grows; what is 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import Enum, unique
 from typing import get_type_hints
 
 from tollgate_domain.attribution import By
@@ -20,6 +21,18 @@ class BadCursor(Exception):
     """A cursor that no page of this table has given."""
 
 
+@unique
+class Lane(Enum):
+    """By which connections a statement goes, and so what it waits for and how long it may take."""
+
+    PAGES = "pages"
+    """A page: milliseconds."""
+    SUMS = "sums"
+    """Over as many rows as there are."""
+    WORDS = "words"
+    """For an operator's word."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One statement that returns rows of ``cursor`` and ``row``, the row as JSON text."""
@@ -28,6 +41,7 @@ class Query:
     """By which its time is measured."""
     sql: str
     arguments: tuple[object, ...]
+    lane: Lane = Lane.PAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,8 @@ EQUITY = Table("ledger.equity", _columns(EquityPoint), ("tape_sequence",), "ts_u
 # Not by number: a trip that was opened later may end sooner. And one fill may end two, where its fee ends another.
 TRADES = Table("ledger.trips", _columns(Trip), ("closed_sequence", "number"), "closed_us")
 FILLS = Table("ledger.trade_costs", _columns(TradeCost), ("tape_sequence",), "ts_us")
+# The expression of an index; every subject of ours is shorter.
+SUBJECT = "left(subject, 200)"
 ORDERS = Table(
     "ledger.order_states",
     'tape_sequence, stored_us, ledger.readable(body) AS "order"',
@@ -131,7 +147,10 @@ def page_of(name: str, table: Table, wanted: Wanted, **equal: object) -> Query:
 
 
 _TO_CORRECT = f"""
-SELECT kind, symbol, movement_id, {_POSTINGS}::text AS postings,
+SELECT id AS number, desk, venue, kind, tape_sequence, message_id, ts_us, run_id, cycle_id,
+       symbol, trade_id, client_order_id, config_hash, protects, movement_id, fee_rate, fee_rate_source, reverses,
+       chain_hash, (SELECT chain_hash FROM ledger.entries AS before WHERE before.id = found.id - 1) AS previous,
+       {_POSTINGS}::text AS postings,
        EXISTS (SELECT FROM ledger.entries AS later WHERE later.reverses = found.id) AS is_corrected
 FROM ledger.entries AS found WHERE id = $1
 """  # noqa: S608 - put together from our own words
@@ -139,13 +158,13 @@ FROM ledger.entries AS found WHERE id = $1
 
 def entry_to_correct(number: int) -> Query:
     """Return the query for one entry with its lines, and whether it was taken back already; no row where it is none."""
-    return Query("correction", _TO_CORRECT, (number,))
+    return Query("correction", _TO_CORRECT, (number,), Lane.WORDS)
 
 
 # What the books were said to hold last, as it was said.
 _POSITIONS = """
 WITH books AS (SELECT convert_from(body, 'UTF8')::json AS message FROM ledger.archive
-               WHERE subject = $1 ORDER BY tape_sequence DESC LIMIT 1),
+               WHERE left(subject, 200) = $1 ORDER BY tape_sequence DESC LIMIT 1),
      page AS (SELECT message -> 'as_of' AS as_of, message -> 'ts_us' AS ts_us, held AS "position"
               FROM books, json_array_elements(message -> 'positions') AS held
               WHERE (held ->> 'symbol') COLLATE "C" > $2 ORDER BY (held ->> 'symbol') COLLATE "C" LIMIT $3)
@@ -185,7 +204,7 @@ def attribution_page(by: By, wanted: Wanted) -> Query:
                       GROUP BY key ORDER BY key LIMIT $4)
         SELECT key AS cursor, row_to_json(page)::text AS row FROM page ORDER BY key
     """  # noqa: S608 - put together from our own words; what a caller says is a parameter
-    return Query("attribution", sql, (wanted.from_us, wanted.to_us, wanted.after, wanted.limit + 1))
+    return Query("attribution", sql, (wanted.from_us, wanted.to_us, wanted.after, wanted.limit + 1), Lane.SUMS)
 
 
 # A day before all days.

@@ -10,6 +10,7 @@ from them must be exactly those that are archived and booked, or the ledger halt
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from tollgate_chassis.exits import Halt, ProcessEnd
@@ -32,6 +33,8 @@ QUEUE_MAX = 2_000
 # A snapshot carries up to half a megabyte of remembered ids, so it is not written with every commit.
 STATE_EVERY = 5_000
 STATE_AFTER_S = 5.0
+# Entries that are read at once while records are stepped again: enough to hide the trip, few enough to stay in memory.
+REPLAYED_ENTRIES = 500
 
 
 class Recorder:
@@ -49,7 +52,10 @@ class Recorder:
         self._replay_until = 0
         self._replay_chain = b""
         self._replay_end = b""
-        self._booked: dict[int, JournalEntry] = {}
+        self._booked: deque[JournalEntry] = deque()
+        """A page of the entries that are booked behind the state, from the next one on that must come again."""
+        self._booked_until = 0
+        """Number of the last entry of that page."""
         self._snapshot: Snapshot | None = None
         self._new_snapshot: Snapshot | None = None
         self._state_at = (0, 0.0)
@@ -69,14 +75,15 @@ class Recorder:
         """Connect and find where to go on."""
         self._runner = runner
         checkpoint = await self._store.open()
+        if self._sealer is not None:
+            await self._store.check_kept(await asyncio.to_thread(self._sealer.kept))
         self._snapshot = checkpoint.snapshot
         place = checkpoint.place
         self._settled = checkpoint.snapshot.sequence if checkpoint.snapshot else 0
         self.durable = self._replay_until = place.archived
         self._replay_end = place.chain
         self._replay_chain = await self._store.chain_at(self._settled)
-        entries = checkpoint.snapshot.state["core"]["entries"] if checkpoint.snapshot else 0
-        self._booked = await self._store.entries_after(entries)
+        self._booked_until = checkpoint.snapshot.state["core"]["entries"] if checkpoint.snapshot else 0
         self._state_at = (self._settled, time.monotonic())
 
     async def load(self) -> Snapshot | None:
@@ -124,7 +131,7 @@ class Recorder:
         if self.is_replaying:
             # Its rows are in the database already.
             self._settled = record.sequence
-            self._check_replayed(record, entries)
+            await self._check_replayed(record, entries)
             return
         self._settled = record.sequence
         if not self._records:
@@ -141,17 +148,27 @@ class Recorder:
             self._room.clear()
             await self._room.wait()
 
-    def _check_replayed(self, record: Record, entries: list[JournalEntry]) -> None:
+    async def _check_replayed(self, record: Record, entries: list[JournalEntry]) -> None:
         self._replay_chain = continued(self._replay_chain, record)
         for entry in entries:
-            booked = self._booked.pop(entry.number, None)
+            booked = await self._next_booked()
             if booked != entry:
                 raise BooksContradicted(f"record {record.sequence} was booked as {booked}, this code books {entry}")
+            self._booked.popleft()
         if record.sequence == self._replay_until:
             if self._replay_chain != self._replay_end:
                 raise BooksContradicted(f"the tape up to {record.sequence} is not the one that was archived")
+            left = await self._next_booked()
+            if left is not None:
+                raise BooksContradicted(f"this code does not book entry {left.number} and what follows: {left}")
+
+    async def _next_booked(self) -> JournalEntry | None:
+        """Return the next entry that is booked already: a state may be far behind, or not be there at all."""
+        if not self._booked:
+            self._booked.extend(await self._store.entries_after(self._booked_until, REPLAYED_ENTRIES))
             if self._booked:
-                raise BooksContradicted(f"this code does not book the entries {sorted(self._booked)}")
+                self._booked_until = self._booked[-1].number
+        return self._booked[0] if self._booked else None
 
     def _state_is_due(self) -> bool:
         sequence, moment = self._state_at

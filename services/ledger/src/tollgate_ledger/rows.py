@@ -1,18 +1,25 @@
 """What a record and an entry look like as rows of the database, and back."""
 
-import json
-from collections.abc import Iterable, Sequence
-
-import asyncpg
+from collections.abc import Sequence
+from dataclasses import fields
 
 from tollgate_chassis.tape import Record
+from tollgate_chassis.tape.archived import StoredRow, archived_headers, archived_text
 from tollgate_ledger.chain import entry_hash
 from tollgate_ledger.core import EntryKind, JournalEntry, Posting
+
+_ENTRY_COLUMNS = tuple(each.name for each in fields(JournalEntry) if each.name != "postings")
 
 
 def columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
     """Turn rows into the column arrays that ``unnest`` takes."""
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def archive_row(record: Record, chain: bytes) -> tuple[object, ...]:
+    """Return the row of ``record``, after which the chain's hash is ``chain``."""
+    texts = (archived_text(record.message_id), archived_text(record.subject))
+    return (record.sequence, *texts, record.data, archived_headers(record.headers), record.stored_us, chain)
 
 
 def entry_rows(previous: bytes, entries: Sequence[JournalEntry]) -> tuple[list[tuple[object, ...]], bytes]:
@@ -37,25 +44,7 @@ def posting_rows(entries: Sequence[JournalEntry]) -> list[tuple[object, ...]]:
     ]
 
 
-def entry_of(row: asyncpg.Record, postings: tuple[Posting, ...]) -> JournalEntry:
-    """Return the entry that ``row`` and its lines are of."""
-    fields = {**dict(row), "kind": EntryKind(row["kind"])}
-    return JournalEntry(postings=postings, **fields)
-
-
-def record_of(row: asyncpg.Record) -> Record:
-    """Return the record that ``row`` of the archive keeps.
-
-    A header that is no text any more, because somebody has changed the row, stands behind a zero, which the database
-    cannot hold in a text: no record has such a header, so the chain's hash differs.
-    """
-    headers = {
-        name: content if isinstance(content, str) else f"\0{json.dumps(content)}"
-        for name, content in _pairs(json.loads(row["headers"]))
-    }
-    identity = (row["tape_sequence"], row["subject"], row["message_id"])
-    return Record(*identity, row["body"], headers, row["stored_us"])
-
-
-def _pairs(headers: object) -> Iterable[tuple[str, object]]:
-    return headers.items() if isinstance(headers, dict) else [("", [headers])]
+def entry_of(row: StoredRow, postings: tuple[Posting, ...]) -> JournalEntry:
+    """Return the entry that ``row`` and its lines are of; raises ``ValueError`` for a kind that there is not."""
+    columns_of_it = {name: row[name] for name in _ENTRY_COLUMNS}
+    return JournalEntry(postings=postings, **{**columns_of_it, "kind": EntryKind(row["kind"])})

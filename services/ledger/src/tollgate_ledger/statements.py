@@ -4,13 +4,11 @@ READ_CHECKPOINT = """
 SELECT desk, archived_sequence, chain_hash, entry, entry_hash, state_sequence, state_message_id, state
 FROM ledger.checkpoint
 """
-READ_PLACE = "SELECT archived_sequence, chain_hash, entry, entry_hash FROM ledger.checkpoint"
 LOCK_PLACE = "SELECT archived_sequence, chain_hash, entry, entry_hash FROM ledger.checkpoint FOR UPDATE"
-LOCK_CHECKPOINT = "SELECT archived_sequence FROM ledger.checkpoint FOR UPDATE"
 
 INSERT_ARCHIVE = """
 INSERT INTO ledger.archive (tape_sequence, message_id, subject, body, headers, stored_us, chain_hash)
-SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::jsonb[], $6::bigint[], $7::bytea[])
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $5::json[], $6::bigint[], $7::bytea[])
 """
 INSERT_ENTRIES = """
 INSERT INTO ledger.entries (id, desk, venue, tape_sequence, message_id, kind, ts_us, run_id, cycle_id, lines,
@@ -25,13 +23,15 @@ INSERT INTO ledger.postings (entry_id, line, account, currency, amount)
 SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::text[], $4::text[], $5::numeric[])
 """
 INSERT_TRADE_COSTS = """
-INSERT INTO ledger.trade_costs (tape_sequence, ts_us, symbol, side, quantity, price, reference_price,
-        reference_source, slippage, fee, fee_value, maker, client_order_id, trip, purpose, signal, regime, tier,
-        strength, confidence, strategy, cycle_id, config_hash, fee_expected, fee_finding)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::numeric[], $6::numeric[], $7::numeric[],
-                     $8::text[], $9::numeric[], $10::numeric[], $11::numeric[], $12::boolean[], $13::text[],
-                     $14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[], $19::numeric[],
-                     $20::numeric[], $21::text[], $22::bigint[], $23::text[], $24::numeric[], $25::text[])
+INSERT INTO ledger.trade_costs (tape_sequence, ts_us, symbol, trade_id, side, quantity, price, reference_price,
+        reference_source, slippage, fee, fee_currency, fee_value, maker, client_order_id, trip, purpose, signal,
+        regime, tier, strength, confidence, strategy, cycle_id, config_hash, fee_expected, fee_finding,
+        slippage_expected)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::numeric[], $7::numeric[],
+                     $8::numeric[], $9::text[], $10::numeric[], $11::numeric[], $12::text[], $13::numeric[],
+                     $14::boolean[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[],
+                     $21::numeric[], $22::numeric[], $23::text[], $24::bigint[], $25::text[], $26::numeric[],
+                     $27::text[], $28::numeric[])
 """
 INSERT_TRIPS = """
 INSERT INTO ledger.trips (number, symbol, venue, side, opened_us, closed_us, opened_sequence, closed_sequence,
@@ -67,19 +67,22 @@ READ_ARCHIVE_ROW = """
 SELECT tape_sequence, subject, message_id, body, headers, stored_us, chain_hash
 FROM ledger.archive WHERE tape_sequence = $1
 """
-READ_ARCHIVE = """
-SELECT tape_sequence, subject, message_id, body, headers, stored_us, chain_hash
-FROM ledger.archive ORDER BY tape_sequence
-"""
 READ_ENTRIES = """
 SELECT id AS number, desk, venue, kind, tape_sequence, message_id, ts_us, run_id, cycle_id,
        symbol, trade_id, client_order_id, config_hash, protects, movement_id, fee_rate, fee_rate_source, reverses
-FROM ledger.entries WHERE id > $1 ORDER BY id
+FROM ledger.entries WHERE id > $1 ORDER BY id LIMIT $2
 """
 # The entry before the last one, the last one, and whatever follows though it must not.
 READ_JOURNAL_END = "SELECT id, chain_hash FROM ledger.entries WHERE id >= $1 - 1 ORDER BY id LIMIT 3"
 READ_POSTINGS = """
-SELECT entry_id, account, currency, amount FROM ledger.postings WHERE entry_id > $1 ORDER BY entry_id, line
+SELECT entry_id, account, currency, amount FROM ledger.postings
+WHERE entry_id > $1 AND entry_id <= $2 ORDER BY entry_id, line
+"""
+# A seal with the hashes that both chains have where it says that they stood.
+READ_SEAL = """
+SELECT signature, (SELECT chain_hash FROM ledger.archive WHERE tape_sequence = $2) AS archived,
+       (SELECT chain_hash FROM ledger.entries WHERE id = $3) AS booked
+FROM ledger.seals WHERE number = $1
 """
 READ_LAST_SEAL = "SELECT number, archived_sequence FROM ledger.seals ORDER BY number DESC LIMIT 1"
 INSERT_SEAL = """

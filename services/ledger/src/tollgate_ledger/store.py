@@ -3,6 +3,9 @@
 A commit is safe to try again. When its outcome is not known, because the connection broke or the caller was
 cancelled, the next call reads the checkpoint first, waiting for whatever the old connection left behind, and finds
 the batch either whole or absent.
+
+The database is believed as far as it can be checked: its ends on opening, and the last seal, which is kept outside it,
+on opening and before each new one. A rewritten history is neither gone on with nor signed.
 """
 
 import asyncio
@@ -16,14 +19,16 @@ import asyncpg
 from tollgate_chassis.exits import BadConfiguration, Halt, ProcessEnd, Restart
 from tollgate_chassis.snapshots import Snapshot
 from tollgate_chassis.tape import LostRace, Record
+from tollgate_chassis.tape.archived import archived_text, text_of
+from tollgate_chassis.tape.chain import row_hash
 from tollgate_ledger import statements as sql
 from tollgate_ledger.chain import GENESIS, continued, entry_hash
 from tollgate_ledger.core import JournalEntry, Posting
 from tollgate_ledger.core.rows import Row
 from tollgate_ledger.read_model import statements_of
-from tollgate_ledger.rows import columns, entry_of, entry_rows, posting_rows, record_of
+from tollgate_ledger.rows import archive_row, columns, entry_of, entry_rows, posting_rows
 from tollgate_ledger.seal import Seal
-from tollgate_ledger.sealing import Sealer
+from tollgate_ledger.sealing import KeptSeal, Sealer
 
 SCHEMA_VERSION = 3
 # A commit takes milliseconds; one that takes longer than this is stuck, and starting again is the cure.
@@ -32,8 +37,6 @@ _CONNECT_S = 5.0
 # Waiting for another writer's transaction, and an own one that was left open, end before the statement does.
 _LOCK_MS = 5_000
 _IDLE_MS = 5_000
-# Rows in one round trip while the whole chain is verified.
-_VERIFY_ROWS = 1_000
 # What stands between an acknowledged commit and the disk; each must be so on the server or the session.
 _DURABILITY = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
@@ -94,6 +97,16 @@ class Checkpoint:
     snapshot: Snapshot | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a commit writes, from where, and to where."""
+
+    begin: Place
+    archived: list[tuple[object, ...]]
+    booked: list[tuple[object, ...]]
+    end: Place
+
+
 class Store:
     """The books of one desk in one database; one connection, one writer."""
 
@@ -102,6 +115,8 @@ class Store:
         self._desk = desk
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._place: Place | None = None
+        self._doubt: tuple[Place, ...] = ()
+        """While the place is not known, those that it can be: before the commit in doubt, or after it."""
 
     async def open(self) -> Checkpoint:
         """Connect, check that the database is fit for the books, and return where to go on.
@@ -120,7 +135,11 @@ class Store:
         self._place = place
         if row["state"] is None:
             return Checkpoint(place, None)
-        return Checkpoint(place, Snapshot(row["state_sequence"], row["state_message_id"], json.loads(row["state"])))
+        try:
+            message_id = text_of(row["state_message_id"])
+        except ValueError as error:
+            raise BooksContradicted(f"the checkpoint's state is of no message: {error}") from error
+        return Checkpoint(place, Snapshot(row["state_sequence"], message_id, json.loads(row["state"])))
 
     async def close(self) -> None:
         """Let go of the connection."""
@@ -143,43 +162,35 @@ class Store:
             raise BooksContradicted(
                 f"the archive ends at {place.archived}; a batch that begins at {batch.records[0].sequence} is refused"
             )
-        self._place = None
+        plan = _planned(batch, place)
+        self._place, self._doubt = None, (plan.begin, plan.end)
         try:
             with _explained(f"committing records up to {last}", CommitInDoubt):
-                self._place = await self._write(batch, place)
+                self._place = await self._write(batch, plan)
         finally:
             # Also when cancelled: what the connection still does is read back before the next commit.
             if self._place is None:
                 await self.close()
 
-    async def _write(self, batch: Batch, place: Place) -> Place:
+    async def _write(self, batch: Batch, plan: _Plan) -> Place:
         connection = await self._connected()
-        chain = place.chain
-        rows = []
-        for record in batch.records:
-            chain = continued(chain, record)
-            headers = json.dumps(dict(record.headers))
-            identity = (record.sequence, record.message_id, record.subject)
-            rows.append((*identity, record.data, headers, record.stored_us, chain))
         # Not asyncpg's transaction(): after a failure the connection is closed, which rolls back, and its attempt
         # to roll back by itself on a dead connection would hide that the caller was cancelled.
         await connection.execute("BEGIN")
-        archived = await connection.fetchval(sql.LOCK_CHECKPOINT)
-        if archived != place.archived:
-            raise LostRace(f"the archive ends at {archived}, not at {place.archived}: another ledger writes it")
-        await connection.execute(sql.INSERT_ARCHIVE, *columns(rows))
-        booked, journal = entry_rows(place.entry_hash, batch.entries)
-        if booked:
-            await connection.execute(sql.INSERT_ENTRIES, *columns(booked))
+        found = _place(_the_one(await connection.fetchrow(sql.LOCK_PLACE)))
+        if found != plan.begin:
+            raise LostRace(f"{_ends(found)}, and not as before: it ended at {plan.begin.archived}")
+        await connection.execute(sql.INSERT_ARCHIVE, *columns(plan.archived))
+        if plan.booked:
+            await connection.execute(sql.INSERT_ENTRIES, *columns(plan.booked))
             await connection.execute(sql.INSERT_POSTINGS, *columns(posting_rows(batch.entries)))
         for statement, values in statements_of(batch.rows):
             await connection.execute(statement, *columns(values))
-        end = Place(rows[-1][0], chain, batch.entries[-1].number if booked else place.entry, journal)
-        await self._advance(connection, end, batch.snapshot)
+        await self._advance(connection, plan.end, batch.snapshot)
         answer = await connection.execute("COMMIT")
         if answer != "COMMIT":
             raise CommitInDoubt(f"the database answered {answer} to COMMIT")
-        return end
+        return plan.end
 
     async def _advance(
         self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place, snapshot: Snapshot | None
@@ -195,11 +206,39 @@ class Store:
         with _explained(f"keeping the state at {snapshot.sequence}"):
             await _write_state(connection, snapshot)
 
+    async def check_kept(self, kept: KeptSeal | None) -> None:
+        """Raise ``BooksContradicted`` unless the database has the last seal, and both chains as it says.
+
+        Else it was put back to an earlier time, or rewritten, and the tape is not to be trusted to show it. With no
+        seal kept there is nothing to hold it against.
+        """
+        if kept is None:
+            return
+        seal, connection = kept.seal, await self._connected()
+        with _explained(f"reading seal {seal.number}"):
+            row = await connection.fetchrow(sql.READ_SEAL, seal.number, seal.archived_sequence, seal.entry)
+        booked = GENESIS if row is not None and seal.entry == 0 else row and row["booked"]
+        for what, is_there in (
+            ("the database has no such seal", row is not None),
+            ("the database has another one", row is not None and row["signature"] == kept.signature),
+            (f"the archive is another up to {seal.archived_sequence}", row and row["archived"] == seal.archive_hash),
+            (f"the journal is another up to entry {seal.entry}", booked == seal.entry_hash),
+        ):
+            if not is_there:
+                raise BooksContradicted(
+                    f"seal {seal.number} was kept outside the database, and {what}: it was rewritten or put back to an "
+                    "earlier time; `tollgate audit verify` says more"
+                )
+
     async def seal(self, sealer: Sealer, at_us: int) -> None:
-        """Sign where archive and journal stand; does nothing where nothing came since the last seal."""
+        """Sign where archive and journal stand; does nothing where nothing came since the last seal.
+
+        Raises ``BooksContradicted`` rather than to sign books that are not those of the last seal.
+        """
         place = self._place
         if place is None or place.archived == 0:
             return
+        await self.check_kept(await asyncio.to_thread(sealer.kept))
         connection = await self._connected()
         with _explained(f"sealing at {place.archived}"):
             last = await connection.fetchrow(sql.READ_LAST_SEAL)
@@ -213,13 +252,19 @@ class Store:
         await asyncio.to_thread(sealer.keep, seal, signature)
 
     async def _settle_doubt(self) -> Place:
-        """Read where the archive ends, after whatever transaction still holds the checkpoint has ended."""
+        """Read where the archive ends, after whatever transaction still holds the checkpoint has ended.
+
+        Raises ``LostRace`` where that is neither before nor after what was to be committed.
+        """
         connection = await self._connected()
         try:
             with _explained("reading the checkpoint back", CommitInDoubt):
                 # Autocommit: the lock is waited for, and given back with the answer.
-                row = _the_one(await connection.fetchrow(sql.LOCK_PLACE))
-            self._place = _place(row)
+                found = _place(_the_one(await connection.fetchrow(sql.LOCK_PLACE)))
+            if found not in self._doubt:
+                ends = " nor ".join(str(place.archived) for place in self._doubt)
+                raise LostRace(f"{_ends(found)}, and neither as before nor as it was to be: neither {ends}")
+            self._place = found
         finally:
             if self._place is None:
                 await self.close()
@@ -244,33 +289,17 @@ class Store:
             raise BooksContradicted(f"archive row {sequence} is not there")
         return found
 
-    async def entries_after(self, number: int) -> dict[int, JournalEntry]:
-        """Return by number the entries booked after entry ``number``."""
+    async def entries_after(self, number: int, limit: int) -> list[JournalEntry]:
+        """Return the entries booked after entry ``number``, in order and at most ``limit`` of them."""
         connection = await self._connected()
         with _explained(f"reading entries after {number}"):
-            entries = await connection.fetch(sql.READ_ENTRIES, number)
-            postings = await connection.fetch(sql.READ_POSTINGS, number)
+            entries = await connection.fetch(sql.READ_ENTRIES, number, limit)
+            last = entries[-1]["number"] if entries else number
+            postings = await connection.fetch(sql.READ_POSTINGS, number, last)
         lines: dict[int, list[Posting]] = {}
         for row in postings:
             lines.setdefault(row["entry_id"], []).append(Posting(row["account"], row["currency"], row["amount"]))
-        return {row["number"]: entry_of(row, tuple(lines.get(row["number"], ()))) for row in entries}
-
-    async def verify_chain(self) -> int:
-        """Recompute the whole chain from the first row and return how many rows hold.
-
-        Raises ``BooksContradicted`` naming the first row that was changed, is missing, or follows the end.
-        """
-        connection = await self._connected()
-        chain, expected = GENESIS, 1
-        with _explained("verifying the archive"):
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                async for row in connection.cursor(sql.READ_ARCHIVE, prefetch=_VERIFY_ROWS):
-                    chain = _verified(chain, expected, row)
-                    expected += 1
-                end = _the_one(await connection.fetchrow(sql.READ_PLACE))
-        if (end["archived_sequence"], end["chain_hash"]) != (expected - 1, chain):
-            raise BooksContradicted(f"the archive ends at {expected - 1}, the checkpoint says otherwise")
-        return expected - 1
+        return [entry_of(row, tuple(lines.get(row["number"], ()))) for row in entries]
 
     async def _check_last_row(self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
         if place.archived == 0:
@@ -279,7 +308,9 @@ class Store:
             row = await connection.fetchrow(sql.READ_ARCHIVE_ROW, place.archived)
         if row is None:
             raise BooksContradicted(f"the checkpoint is at {place.archived}, but that row is not in the archive")
-        if _verified(await self.chain_at(place.archived - 1), place.archived, row) != place.chain:
+        if row_hash(await self.chain_at(place.archived - 1), row) != row["chain_hash"]:
+            raise BooksContradicted(f"archive row {place.archived} was changed: the chain's hash differs")
+        if row["chain_hash"] != place.chain:
             raise BooksContradicted(f"the checkpoint's hash is not that of archive row {place.archived}")
 
     async def _check_last_entry(self, connection: "asyncpg.Connection[asyncpg.Record]", place: Place) -> None:
@@ -291,7 +322,7 @@ class Store:
         if place.entry == 0:
             return
         previous = GENESIS if place.entry == 1 else chains.get(place.entry - 1)
-        entry = (await self.entries_after(place.entry - 1))[place.entry]
+        (entry,) = await self.entries_after(place.entry - 1, 1)
         if previous is None or entry_hash(previous, entry) != chains[place.entry]:
             raise BooksContradicted(f"entry {place.entry} was changed: the chain's hash differs")
         if place.entry_hash != chains[place.entry]:
@@ -340,7 +371,22 @@ async def _check_fitness(connection: "asyncpg.Connection[asyncpg.Record]") -> No
 
 async def _write_state(connection: "asyncpg.Connection[asyncpg.Record]", snapshot: Snapshot) -> None:
     state = json.dumps(snapshot.state, separators=(",", ":"))
-    await connection.execute(sql.ADVANCE_STATE, snapshot.sequence, snapshot.message_id, state)
+    await connection.execute(sql.ADVANCE_STATE, snapshot.sequence, archived_text(snapshot.message_id), state)
+
+
+def _planned(batch: Batch, place: Place) -> _Plan:
+    """Return the rows of ``batch``, which follows ``place``."""
+    chain, archived = place.chain, []
+    for record in batch.records:
+        chain = continued(chain, record)
+        archived.append(archive_row(record, chain))
+    booked, journal = entry_rows(place.entry_hash, batch.entries)
+    last = batch.entries[-1].number if booked else place.entry
+    return _Plan(place, archived, booked, Place(batch.records[-1].sequence, chain, last, journal))
+
+
+def _ends(place: Place) -> str:
+    return f"another ledger writes it, or somebody has rewritten it: the archive ends at {place.archived}"
 
 
 def _place(row: asyncpg.Record) -> Place:
@@ -351,13 +397,3 @@ def _the_one(row: asyncpg.Record | None) -> asyncpg.Record:
     if row is None:
         raise BooksContradicted("the checkpoint's one row is not there")
     return row
-
-
-def _verified(previous: bytes, sequence: int, row: asyncpg.Record) -> bytes:
-    """Return the chain's hash after ``row``, which must be archive row ``sequence`` as it was written."""
-    if row["tape_sequence"] != sequence:
-        raise BooksContradicted(f"archive row {sequence} is missing")
-    chain = continued(previous, record_of(row))
-    if chain != row["chain_hash"]:
-        raise BooksContradicted(f"archive row {sequence} was changed: the chain's hash differs")
-    return chain

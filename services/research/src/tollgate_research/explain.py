@@ -16,7 +16,7 @@ from tollgate_contracts.execution import Bust, Fill, Order, Refusal, Report
 from tollgate_contracts.reconciliation import Reconcile
 from tollgate_contracts.risk import Decision, KillSwitch, Mode, Policy
 from tollgate_contracts.strategy import Action, Intent
-from tollgate_domain.portfolio import EMPTY, Holding
+from tollgate_domain.holdings import EMPTY, Holding
 from tollgate_research.explain_story import Event, Judged, Moment, PolicyInForce, Story
 from tollgate_research.travels import Travels
 from tollgate_risk.core import RiskCore

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from tollgate_contracts.money import ZERO, Exact, divide
 from tollgate_contracts.strategy import Side
+from tollgate_domain.holdings import Holding
 from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import Holding
 from tollgate_domain.trip_log import Trip
 from tollgate_research.explain_story import Story
 

@@ -167,9 +167,8 @@ class Application:
         ]
         parts = [drive_clock(self._floor), drive_timers(self._floor), _checkpoint(self._store)]
         if generated:
-            events = generate(
-                generated, section.start_prices(), section.generator_rules(), section.seed, section.quotes_per_s
-            )
+            rules = section.generator_rules(self._costs)
+            events = generate(generated, section.start_prices(), rules, section.seed, section.quotes_per_s)
             counted = self._status if self._recording is None else None
             parts.append(drive_generator(self._floor, events, section.quotes_per_s, counted))
         if self._recording is not None:

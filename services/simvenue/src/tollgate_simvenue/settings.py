@@ -100,8 +100,8 @@ class GeneratorSection(Section):
     """How fast the price runs in a trend."""
     noise_bps: NonNegative = Decimal("1.5")
     """Standard deviation of the price over one second, without the drift."""
-    spread_bps: NonNegative = Decimal(1)
-    """Between best bid and best ask."""
+    spread_bps: NonNegative | None = None
+    """Between best bid and best ask; null takes it from the section ``costs``, by symbol."""
     levels: Annotated[int, Field(ge=1, le=50)] = 10
     """Book levels on each side."""
     level_spacing_bps: Quantity = Decimal(2)
@@ -178,14 +178,18 @@ class SimvenueSection(Section):
         """Return where each generated price starts, in units."""
         return {line.symbol: parse_units(plain(line.start_price)) for line in self.instruments}
 
-    def generator_rules(self) -> GeneratorRules:
-        """Return the generator's section in whole numbers."""
+    def generator_rules(self, costs: CostModel) -> dict[str, GeneratorRules]:
+        """Return the generator's section in whole numbers, for each symbol; the spread is that of ``costs``."""
+        return {line.symbol: self._rules_of(line.symbol, costs) for line in self.instruments}
+
+    def _rules_of(self, symbol: str, costs: CostModel) -> GeneratorRules:
         section = self.generator
+        spread_bps = 2 * costs.market_of(symbol).half_spread_bps if section.spread_bps is None else section.spread_bps
         return GeneratorRules(
             stretch_us=section.stretch_ms * 1_000,
             drift_rate_per_s=_rate(section.drift_bps_per_s),
             noise_rate=_rate(section.noise_bps),
-            spread_rate=_rate(section.spread_bps),
+            spread_rate=_rate(spread_bps),
             levels=section.levels,
             spacing_rate=_rate(section.level_spacing_bps),
             top_notional=parse_atoms(plain(section.top_notional)),

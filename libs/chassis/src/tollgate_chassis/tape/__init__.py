@@ -2,7 +2,7 @@
 
 ``records`` names what lies on it, ``nats`` is the broker's, ``memory`` the same in memory for tests, replay and
 backtest, ``writer`` appends for one service, ``reading`` says what is applied of what lies there, ``duplicates``
-remembers what was.
+remembers what was, ``archived`` and ``chain`` say how a record is kept elsewhere and proved to be the one it was.
 """
 
 from tollgate_chassis.tape.memory import MemoryTape

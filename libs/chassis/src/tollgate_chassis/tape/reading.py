@@ -1,8 +1,9 @@
 """What is applied of what lies on the tape: one set of rules, for services that run and for a replay.
 
 A record is applied when its bytes are a message of ours, it lies where its writer writes such a thing, its id is one
-that this writer can give, it does not move the tape's time ahead of the broker's clock, and it was not applied before
-(docs/decisions/0011). The broker lets nobody write under another's subject; by these rules nobody takes another's ids.
+that this writer can give, its cycle can be stored, it does not move the tape's time ahead of the broker's clock, and it
+was not applied before (docs/decisions/0011). The broker lets nobody write under another's subject; by these rules
+nobody takes another's ids.
 """
 
 import re
@@ -18,6 +19,8 @@ from tollgate_contracts.subjects import tape_subject
 # Cores take the newest time on the tape for now. A quote or an approval is good for longer than this, so a clock
 # that is wrong by less stops nothing; hosts that keep time at all differ by a hundredth of it.
 AHEAD_US_MAX = 1_000_000
+# What a database's integer holds: a larger one would halt whoever writes it down. A cycle lasts for milliseconds.
+CYCLE_MAX = 2**63 - 1
 
 # An output's number within its step; more digits than any step has outputs.
 _NUMBER = re.compile(r"[0-9]{1,6}")
@@ -60,6 +63,10 @@ class Reading:
         if not _is_own_id(message, record.sequence):
             expected = f"{message.writer}:…" if message.cause is None else f"{message.writer}:{message.cause}:<number>"
             return Refused(Unreadable.INVALID, f"id, cause: expected {expected} of an earlier cause, got {message.id}")
+        if message.cycle_id > CYCLE_MAX:
+            return Refused(
+                Unreadable.INVALID, f"cycle_id: expected at most {CYCLE_MAX}, got {message.cycle_id}"[:2_000]
+            )
         if self._is_ahead(message, record):
             ahead_s = (message.ts_us - record.stored_us) / 1_000_000
             detail = f"ts_us: {ahead_s:.3f} s ahead of the broker's clock; mend the clock of {message.writer}"

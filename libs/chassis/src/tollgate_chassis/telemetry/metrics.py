@@ -122,7 +122,10 @@ MOVEMENTS = Counter("tollgate_movements_total", "Money that came or went without
 
 BOOKS_EQUITY = Gauge("tollgate_books_equity_quote", "Equity in quote currency.")
 BOOKS_DRAWDOWN = Gauge("tollgate_books_drawdown_quote", "Fall from the peak in quote currency.")
-LEDGER_ALARMS = Counter("tollgate_ledger_alarms_total", "What the books could not take as it came.", ["reason"])
+LEDGER_ALARMS = Gauge(
+    "tollgate_ledger_alarms", "What the books could not take as it came, since they began; of the active ledger.",
+    ["reason"],
+)  # fmt: skip
 LEDGER_FEE_FINDINGS = Counter(
     "tollgate_ledger_fee_findings_total", "Fees that are not what the model of costs says.", ["finding"]
 )

@@ -17,7 +17,7 @@ def backup(
         int | None, typer.Option(help="Use ports from this one on, as `tollgate up` does.", min=1024, max=65_500)
     ] = None,
 ) -> None:
-    """Write a backup of books, archive and journal; the platform may run meanwhile, and is not slowed down."""
+    """Write a backup of books, archive and journal; the platform may run meanwhile."""
     # Loaded only when it is needed: ``--help`` and the other commands start quickly.
     import asyncio  # noqa: PLC0415 - as above
 

@@ -15,6 +15,10 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Where there are books already, rename them and restore beside them.")
     ] = False,
+    public_keys: Annotated[
+        Path | None,
+        typer.Option(help="Public keys of the seals, kept apart from the backup; the state directory's by default."),
+    ] = None,
     state_dir: Annotated[Path, typer.Option(help="The state directory of the platform, which must not run.")] = (
         DEFAULT_STATE
     ),
@@ -34,7 +38,7 @@ def restore(
 
     if directory is None and not tape:
         raise typer.BadParameter("a backup is expected, or --tape, or both")
-    wish = Wish(directory, tape=tape, replace=replace)
+    wish = Wish(directory, tape=tape, replace=replace, public_keys=public_keys)
     outcome = asyncio.run(restore_desk(Layout(state_dir), config, base_port, wish))
     if as_json:
         typer.echo(json.dumps(outcome, indent=2))
@@ -45,7 +49,8 @@ def restore(
 
 restore.__doc__ = f"""{restore.__doc__}
 
-Nothing is written over: a database that is there is renamed, and what lies on the tape is compared and kept. A restored
-database is verified as `tollgate audit verify` does, the tape by reading it again. Then start with `tollgate up`.
+Nothing is written over: a database that is there is renamed once what is restored has been verified as `tollgate audit
+verify` does, and what lies on the tape is compared and kept. A restore that was cut off is run again. Then start with
+`tollgate up`.
 
 {EXIT_CODES_HELP}"""

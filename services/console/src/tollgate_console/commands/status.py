@@ -20,14 +20,15 @@ def status(
 
     from rich.console import Console  # noqa: PLC0415 - as above
 
-    from tollgate_console.health.collect import ask_all, find_platform, new_client  # noqa: PLC0415 - as above
+    from tollgate_console.health.collect import ask_all, find_platform, new_client, read_token  # noqa: PLC0415 - as above
     from tollgate_console.health.report import build_report  # noqa: PLC0415 - as above
     from tollgate_console.health.table import render_report  # noqa: PLC0415 - as above
     from tollgate_console.layout import Layout  # noqa: PLC0415 - as above
 
     async def ask() -> dict[str, object]:
         async with new_client() as client:
-            return build_report(await ask_all(client, find_platform(Layout(state_dir))))
+            layout = Layout(state_dir)
+            return build_report(await ask_all(client, find_platform(layout), read_token(layout)))
 
     report = asyncio.run(ask())
     if as_json:
@@ -42,6 +43,7 @@ status.__doc__ = f"""{status.__doc__}
 With --json: version, healthy, desk, run_id, pid, started_us; processes (state, pid, restarts, reason); services (up,
 live, position, tip, lag, not_ready); feed; mode; arming_missing; kill_switch (engaged, epoch); intents; decisions
 (APPROVED, REJECTED, by_reason); orders by state; fills; refusals; permit; positions by symbol; cash; equity, realized,
-fees, drawdown; details (each service's own answer). What nobody has answered is null.
+fees, drawdown, for whoever may read the desk's token for `read`; details (each service's own answer). What nobody has
+answered is null.
 
 {EXIT_CODES_HELP}"""

@@ -17,7 +17,8 @@ def build_report(answers: Answers) -> dict[str, Any]:
     """
     platform, status = answers.platform, answers.status
     services = {name: _service(answers, name) for name in status}
-    risk, execution, ledger = (status[name] or {} for name in ("risk", "execution", "ledger"))
+    risk, execution = (status[name] or {} for name in ("risk", "execution"))
+    books = answers.books or {}
     report: dict[str, Any] = {
         "version": REPORT_VERSION,
         "healthy": _is_healthy(answers, services),
@@ -34,8 +35,8 @@ def build_report(answers: Answers) -> dict[str, Any]:
         "fills": execution.get("fills"),
         "refusals": execution.get("refusals"),
         "permit": execution.get("permit"),
-        "positions": _positions(ledger.get("positions")),
-        **{key: ledger.get(key) for key in _BOOKS},
+        "positions": _positions(books.get("positions")),
+        **{key: books.get(key) for key in _BOOKS},
         "details": status,
     }
     return report

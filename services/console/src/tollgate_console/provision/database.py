@@ -8,6 +8,8 @@ import asyncpg
 from tollgate_console.exits import ConsoleError, ConsoleExit
 
 DATABASE = "tollgate"
+RESTORING = "tollgate_restoring"
+"""Where a backup is restored and verified before it takes the place of ``DATABASE``."""
 SUPERUSER = "postgres"
 DATABASE_SERVICES = ("execution", "ledger")
 READER = "reader"
@@ -50,14 +52,18 @@ def read_schema(folder: Path) -> tuple[SchemaFile, ...]:
 
 
 async def provision_database(
-    place: DatabasePlace, superuser_password: str, role_passwords: dict[str, str], schema: tuple[SchemaFile, ...]
+    place: DatabasePlace,
+    superuser_password: str,
+    role_passwords: dict[str, str],
+    schema: tuple[SchemaFile, ...],
+    database: str = DATABASE,
 ) -> None:
     """Make database, roles and schemas, and set the roles' passwords; doing it again changes nothing.
 
     Raises ``ConsoleError`` with the database's own words when a file cannot be applied.
     """
-    await _make_database(place, superuser_password)
-    connection = await asyncpg.connect(place.dsn(SUPERUSER, superuser_password), timeout=_CONNECT_S)
+    await _make_database(place, superuser_password, database)
+    connection = await asyncpg.connect(place.dsn(SUPERUSER, superuser_password, database), timeout=_CONNECT_S)
     try:
         for file in schema:
             await _apply(connection, file)
@@ -67,11 +73,11 @@ async def provision_database(
         await connection.close()
 
 
-async def _make_database(place: DatabasePlace, password: str) -> None:
+async def _make_database(place: DatabasePlace, password: str, database: str) -> None:
     connection = await asyncpg.connect(place.dsn(SUPERUSER, password, SUPERUSER), timeout=_CONNECT_S)
     try:
-        if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", DATABASE):
-            await connection.execute(f'CREATE DATABASE "{DATABASE}"')
+        if not await connection.fetchval("SELECT count(*) FROM pg_database WHERE datname = $1", database):
+            await connection.execute(f'CREATE DATABASE "{database}"')
             # The other databases are nobody's business.
             await connection.execute(f'REVOKE ALL ON DATABASE "{SUPERUSER}" FROM PUBLIC')
     finally:

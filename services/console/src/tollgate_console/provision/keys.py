@@ -5,7 +5,7 @@ provisioning twice changes nothing.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import nacl.signing
@@ -42,7 +42,7 @@ def provision_secrets(layout: Layout, broker_users: tuple[str, ...], database_us
         _keep_or_make(_password_file(layout, user), _random_hex)
     for private, public in _SIGNING_KEYS:
         made = _keep_or_make(layout.secrets(private[0]) / private[1], _random_hex)
-        _trust(made, layout.secrets(public[0]) / public[1])
+        _trust_own(made, layout.secrets(public[0]) / public[1])
     for name in (VENUE_KEY, VENUE_SECRET):
         made = _keep_or_make(layout.secrets("simvenue") / name, _random_hex)
         _write_if_different(layout.secrets("execution") / name, made)
@@ -67,12 +67,17 @@ def _password_file(layout: Layout, user: str) -> Path:
     return layout.secrets("postgres") / f"{user}_password"
 
 
-def _trust(seed: str, path: Path) -> None:
+def _trust_own(seed: str, path: Path) -> None:
     """Add the public key to those that are trusted; older ones stay, as a change of keys needs both."""
-    public = nacl.signing.SigningKey(bytes.fromhex(seed)).verify_key.encode().hex()
+    trust(path, [nacl.signing.SigningKey(bytes.fromhex(seed)).verify_key.encode().hex()])
+
+
+def trust(path: Path, public_keys: Iterable[str]) -> None:
+    """Add public keys, in hexadecimal, to those that are trusted; those that are there already stay where they are."""
     trusted = path.read_text().split() if path.exists() else []
-    if public not in trusted:
-        write_private(path, "".join(f"{key}\n" for key in [*trusted, public]))
+    both = list(dict.fromkeys([*trusted, *public_keys]))
+    if both != trusted:
+        write_private(path, "".join(f"{key}\n" for key in both))
 
 
 def _keep_or_make(path: Path, make: Callable[[], str]) -> str:

@@ -1,6 +1,5 @@
 """The ledger's archive as it is read to put the tape back: in order, and with its hash chain verified on the way."""
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -8,7 +7,8 @@ from typing import TypeAlias
 import asyncpg
 
 from tollgate_chassis.tape import Record
-from tollgate_chassis.tape.chain import GENESIS, continued
+from tollgate_chassis.tape.archived import record_of
+from tollgate_chassis.tape.chain import GENESIS, row_hash
 from tollgate_console.exits import ConsoleError, ConsoleExit
 
 _END = "SELECT archived_sequence FROM ledger.checkpoint"
@@ -41,15 +41,14 @@ class Archive:
         while rows := await cursor.fetch(_BATCH):
             batch = []
             for row in rows:
-                record = _record(row)
-                chain = continued(chain, record)
-                if record.sequence != expected or chain != row["chain_hash"]:
+                chain = row_hash(chain, row)
+                if row["tape_sequence"] != expected or chain != row["chain_hash"]:
                     raise ConsoleError(
                         ConsoleExit.BAD_CONFIGURATION,
                         f"archive row {expected} is missing or was changed; the tape is not put back from it. "
                         "`tollgate audit verify` says more; restore the database from a backup first",
                     )
-                batch.append(record)
+                batch.append(record_of(row))
                 expected += 1
             yield batch
 
@@ -61,7 +60,12 @@ class Archive:
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncIterator[Archive]:
     """Open the archive as it is now; raises ``ConsoleError`` where the database has none."""
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    except (asyncpg.PostgresError, OSError) as error:
+        raise ConsoleError(
+            ConsoleExit.TEMPORARY, f"the archive cannot be opened: {error or type(error).__name__}"
+        ) from error
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             try:
@@ -73,9 +77,3 @@ async def opened(dsn: str) -> AsyncIterator[Archive]:
             yield Archive(connection, int(end or 0))
     finally:
         await connection.close()
-
-
-def _record(row: asyncpg.Record) -> Record:
-    headers = {name: str(content) for name, content in json.loads(row["headers"]).items()}
-    identity = (row["tape_sequence"], row["subject"], row["message_id"])
-    return Record(*identity, row["body"], headers, row["stored_us"])

@@ -17,11 +17,16 @@ from tollgate_chassis.tape import Record
 from tollgate_chassis.tape.restored import METADATA, STORED_US_HEADER, restored_spans, restored_text
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.provision.broker import DUPLICATE_WINDOW_NS
+from tollgate_contracts.codec import MESSAGE_BYTES_MAX
 from tollgate_contracts.subjects import tape_stream
 
 # The shortest that the broker allows.
 _WINDOW_NS = 100_000_000
 _WINDOW_S = 0.15
+# A record that is put back has three headers more than it had, and the largest must still find room.
+_HEADERS_BYTES = 1_024
+_RESTORING = {"duplicate_window": _WINDOW_NS, "max_msg_size": MESSAGE_BYTES_MAX + _HEADERS_BYTES}
+_USUAL = {"duplicate_window": DUPLICATE_WINDOW_NS, "max_msg_size": MESSAGE_BYTES_MAX}
 _ANSWER_S = 10.0
 # Records in flight: enough that the way there and back does not count.
 IN_FLIGHT = 256
@@ -40,21 +45,21 @@ class TapePublisher:
         """Undo what a run that was cut off has left of ``begin``; a stream that is not there needs nothing."""
         answer = await self._ask(f"$JS.API.STREAM.INFO.{self._stream}", b"")
         if "error" not in answer and answer["config"]["duplicate_window"] == _WINDOW_NS:
-            await self._update({"duplicate_window": DUPLICATE_WINDOW_NS})
+            await self._update(_USUAL)
 
     async def begin(self, restored: range) -> None:
-        """Shorten the broker's memory of ids, and note which records are put back.
+        """Shorten the broker's memory of ids, make room for headers, and note which records are put back.
 
         No platform starts on a stream that is left so.
         """
         config = await self._config()
         spans = [span for span in restored_spans({"config": config}) if not _holds(restored, span)]
         metadata = {**(config.get("metadata") or {}), METADATA: restored_text((*spans, restored))}
-        await self._update({"duplicate_window": _WINDOW_NS, "metadata": metadata})
+        await self._update({**_RESTORING, "metadata": metadata})
 
     async def finish(self) -> None:
         """Make the stream again what services expect."""
-        await self._update({"duplicate_window": DUPLICATE_WINDOW_NS})
+        await self._update(_USUAL)
 
     async def publish(self, records: Sequence[Record]) -> None:
         """Append ``records``, which must follow the tape's end; raises ``ConsoleError`` when the broker refuses."""

@@ -13,7 +13,13 @@ from tollgate_console.deployment import find_deployment
 from tollgate_console.layout import Layout, write_private
 from tollgate_console.provision.broker import BrokerPlace, render_config
 from tollgate_console.provision.database import DATABASE_LOGINS, SUPERUSER, DatabasePlace, SchemaFile, read_schema
-from tollgate_console.provision.keys import POSTGRES_SUPERUSER, broker_public_key, provision_secrets, read_password
+from tollgate_console.provision.keys import (
+    POSTGRES_SUPERUSER,
+    SEAL_PUBLIC_KEYS,
+    broker_public_key,
+    provision_secrets,
+    read_password,
+)
 from tollgate_console.provision.permissions import DESK_ACCOUNT, User, read_table, render_accounts
 from tollgate_console.settings import ConsoleSettings
 from tollgate_console.supervisor.broker_process import find_server
@@ -47,6 +53,14 @@ class Desk:
         return BrokerPlace(console.nats_port, console.nats_monitor_port, self.layout.broker_store)
 
     @property
+    def is_new(self) -> bool:
+        """Whether the keys here were made for a restore and nothing was signed with them yet.
+
+        A desk that has ever run, or whose keys were brought here, is not new.
+        """
+        return self.layout.new_desk_file.exists() and not self.layout.service_state("ledger").exists()
+
+    @property
     def users(self) -> tuple[User, ...]:
         """Who may do what on the broker."""
         return read_table(find_deployment() / "nats" / "permissions.toml", self.settings.desk)
@@ -65,14 +79,18 @@ class Desk:
 def held(layout: Layout, settings: ConsoleSettings) -> Iterator[Desk]:
     """Hold the state directory; raises ``ConsoleError`` while a platform runs on it, or where it is another version's.
 
-    Whatever an earlier supervisor has left running is ended, and secrets that are missing are made.
+    Whatever an earlier supervisor has left running is ended, and its word on what runs is removed: nobody may take
+    what this command starts for a platform. Secrets that are missing are made.
     """
     layout.prepare()
     with StateLock(layout):
         check_layout(layout)
         end_leftovers(layout)
+        layout.platform_file.unlink(missing_ok=True)
         check_disk(layout, settings.console.disk_floor_mib)
         desk = Desk(settings, layout, Events(layout.log("supervisor")))
+        if not (layout.secrets("reader") / SEAL_PUBLIC_KEYS).exists():
+            write_private(layout.new_desk_file, "")
         provision_secrets(layout, tuple(user.name for user in desk.users), DATABASE_LOGINS)
         try:
             yield desk
@@ -109,7 +127,9 @@ async def broker_running(desk: Desk, guest: Guest) -> AsyncIterator[BrokerPlace]
     """
     place, layout, sizes = desk.broker, desk.layout, desk.settings.console.stream_sizes
     check_ports(place.host, {"nats": place.port, "nats-monitor": place.monitor_port})
-    accounts = render_accounts(desk.users, {user.name: broker_public_key(layout, user.name) for user in desk.users})
+    # Of the users that the table names only who manages streams: a service that is started by mistake finds no door.
+    provisioners = tuple(user for user in desk.users if user.manages)
+    accounts = render_accounts(provisioners, {user.name: broker_public_key(layout, user.name) for user in provisioners})
     rights = {
         "publish": {"allow": list(guest.may_publish)},
         "subscribe": {"allow": [f"_INBOX_{guest.name}.>"]},

@@ -27,12 +27,13 @@ class StateLock:
         """Take the lock; raises ``ConsoleError`` naming the holder when it is taken."""
         self._descriptor = os.open(self._layout.lock_file, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         if not self._take():
-            holder = _describe_holder(self._layout)
+            holder = describe_holder(self._layout)
             os.close(self._descriptor)
             raise ConsoleError(
                 ConsoleExit.ALREADY_RUNNING,
-                f"a platform already runs on {self._layout.root}: {holder}\n"
-                "stop it (Ctrl-C in its terminal, or kill it by that pid), or use another --state-dir and --base-port",
+                f"{self._layout.root} is in use: {holder}\n"
+                "wait until it has ended, or stop it (Ctrl-C in its terminal, or kill it by that pid), or use another "
+                "--state-dir and --base-port",
             )
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, json.dumps({"pid": os.getpid(), "command": sys.argv}).encode())
@@ -57,7 +58,7 @@ class StateLock:
 
 
 def is_held(layout: Layout) -> bool:
-    """Tell whether a supervisor lives on this state directory."""
+    """Tell whether a supervisor, or a command that must be alone, works on this state directory."""
     if not layout.lock_file.exists():
         return False
     descriptor = os.open(layout.lock_file, os.O_RDWR)
@@ -70,7 +71,8 @@ def is_held(layout: Layout) -> bool:
     return False
 
 
-def _describe_holder(layout: Layout) -> str:
+def describe_holder(layout: Layout) -> str:
+    """Return who holds this state directory, for a person."""
     try:
         holder = json.loads(layout.lock_file.read_text())
     except (OSError, ValueError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import PRIVATE_DIRECTORY, Layout, write_private
-from tollgate_console.provision.database import SUPERUSER, DatabasePlace
+from tollgate_console.provision.database import DATABASE, RESTORING, SUPERUSER, DatabasePlace
 from tollgate_console.provision.keys import POSTGRES_SUPERUSER, read_password
 from tollgate_console.supervisor.child import ProcessSpec
 from tollgate_console.supervisor.identity import RunAs, Way, before_exec, may_enter, unprivileged
@@ -28,7 +28,7 @@ _ELSEWHERE = Path("/var/tmp")  # noqa: S108 - the directory made in it is privat
 _INITDB_S = 120
 _HBA = f"""# Written by tollgate up: nobody without a password, nobody from another host.
 host all {SUPERUSER} 127.0.0.1/32 scram-sha-256
-host tollgate all 127.0.0.1/32 scram-sha-256
+host {DATABASE},{RESTORING} all 127.0.0.1/32 scram-sha-256
 """
 _SETTINGS = {
     "unix_socket_directories": "",
@@ -65,6 +65,13 @@ def find_binaries() -> Path:
     if package is None or package.origin is None:
         raise ConsoleError(ConsoleExit.BAD_CONFIGURATION, "the PostgreSQL wheel is not installed; run `make install`")
     return Path(package.origin).parent / _INSTALLATION / "bin"
+
+
+def has_data(layout: Layout) -> bool:
+    """Tell whether the state directory has a database's directory; makes none."""
+    recorded = layout.postgres_place_file
+    home = Path(recorded.read_text().strip()) if recorded.exists() else layout.root / "postgres"
+    return (home / "data" / "PG_VERSION").exists()
 
 
 def prepare(layout: Layout, run_as: RunAs | None = None) -> Installation:

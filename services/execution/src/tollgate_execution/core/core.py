@@ -32,6 +32,7 @@ from tollgate_domain.portfolio import Portfolio
 from tollgate_execution.core.approvals import Presented, Problem, Verify, problems
 from tollgate_execution.core.approvals import read as read_approval
 from tollgate_execution.core.circuits import Circuits
+from tollgate_execution.core.fee_rates import FeeRate, mid_of
 from tollgate_execution.core.kill import Kill, reducible_by
 from tollgate_execution.core.lifecycle import Lifecycle
 from tollgate_execution.core.market import Market
@@ -125,6 +126,10 @@ class ExecutionCore:
     def is_news(self, movement: Movement) -> bool:
         """Say whether stepping a movement of money would change anything; reads only."""
         return self.reconciling.is_news(movement)
+
+    def rate_of(self, currency: str) -> FeeRate | None:
+        """Return what a unit of a currency that moves is worth; none of the quote currency, or where nobody knows."""
+        return None if self.portfolio is None else mid_of(self.market, currency, self.portfolio.quote_currency)
 
     def is_used(self, client_order_id: str) -> bool:
         """Say whether an order of this id was placed of late, held or forgotten."""

@@ -139,7 +139,7 @@ class Lifecycle:
         assessment = assess(order, self._heard(order, report), self._hearing(report, attempt))
         after = assessment.record
         for trade in assessment.trades:
-            fee_rate = rate_of(self._core.market, order.approval.symbol, trade)
+            fee_rate = rate_of(self._core.market, order.approval.symbol, trade, self._core.now_us)
             after = after.with_fee_rate(trade.trade_id, fee_rate)
             self._book(writing, order, trade, fee_rate)
         assessment = replace(assessment, record=after)

@@ -10,7 +10,7 @@ said once, and once more when it has gone: nothing is repaired for ever. No trad
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import (
@@ -69,6 +69,13 @@ class _Fees:
     @property
     def drift(self) -> bool:
         return abs(self.paid - self.expected) > self.tolerated
+
+
+class OpenDrift(NamedTuple):
+    """How much more than expected the venue has of a currency, and by its statement of when."""
+
+    off: Decimal
+    as_of_us: int
 
 
 class Agreement:
@@ -158,13 +165,22 @@ class Agreement:
             if name in self._watches:
                 self._watches[name].count = 0
 
+    def is_judged(self, currency: str, rules: SyncRules) -> bool:
+        """Say whether enough statements in a row have shown a currency's drift since any evidence that is older."""
+        watch = self._watches.get(currency)
+        return watch is not None and watch.count >= rules.statements
+
+    def has_moved(self, movement_id: str) -> bool:
+        """Say whether a movement was taken in of late."""
+        return movement_id in self._moved
+
     def is_news(self, movement: Movement, portfolio: Portfolio | None) -> bool:
         """Say whether a movement would change anything: not one that is in the opening balances, nor one again."""
         opened = portfolio is not None and portfolio.opened and movement.venue_ts_us > portfolio.opened_us
         return opened and movement.movement_id not in self._moved
 
     def move(self, movement: Movement, portfolio: Portfolio) -> None:
-        """Take in money that came or went without an order: cash, and never a position."""
+        """Take in money that came or went without an order."""
         self._moved[movement.movement_id] = None
         if len(self._moved) > MOVEMENTS_MAX:
             del self._moved[next(iter(self._moved))]

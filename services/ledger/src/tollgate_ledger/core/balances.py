@@ -31,6 +31,10 @@ class Balances:
         """Return every balance by account and currency, sorted; zeros left out."""
         return {key: amount for key, amount in sorted(self._amounts.items()) if amount}
 
+    def of(self, account: str, currency: str) -> Decimal:
+        """Return one balance; above zero is a debit."""
+        return self._amounts.get((account, currency), ZERO)
+
     def assets(self) -> dict[str, Decimal]:
         """Return what the books hold by currency."""
         return {currency: amount for (account, currency), amount in self._amounts.items() if account == asset(currency)}
@@ -65,6 +69,10 @@ class Balances:
         made = trade.trade
         fee = -made.fee if isinstance(trade, Bust) else made.fee
         self._charged[made.fee_currency] = self._charged.get(made.fee_currency, ZERO) + fee
+
+    def charged_in(self, currency: str) -> Decimal:
+        """Return the fees of trades that were charged in a currency, rebates deducted."""
+        return self._charged.get(currency, ZERO)
 
     def charged(self) -> tuple[Cash, ...]:
         """Return the fees of trades as they were charged, rebates deducted, sorted by currency.

@@ -5,16 +5,26 @@ who keep balances have followed the same movement. So the entry is taken back li
 new name, both because of one message. A trade is taken back by the venue's bust, and by nothing else.
 """
 
+from decimal import Decimal
 from typing import Any
 
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.ledger import Correction
 from tollgate_contracts.money import ZERO
 from tollgate_ledger.core.balances import Balances
-from tollgate_ledger.core.journal import EntryKind, JournalEntry, Posting, asset, moved_postings
+from tollgate_ledger.core.journal import (
+    MOVED_TO_ACCOUNTS,
+    EntryKind,
+    JournalEntry,
+    Posting,
+    asset,
+    fits,
+    is_of_a_position,
+    moved_to,
+)
 from tollgate_ledger.core.reply import Reply
 
-# An operator corrects by hand; the database refuses an older one a second time, for ever.
+# An operator corrects by hand, and what is of late.
 CORRECTED_MAX = 512
 
 
@@ -28,6 +38,8 @@ class Bookkeeper:
         """Whose accounts they are: the venue of the opening."""
         self.balances = Balances()
         self._corrected: dict[int, None] = {}
+        self._corrected_until = 0
+        """Of the entries up to this number it is not known any more which were taken back."""
 
     def book(
         self,
@@ -63,26 +75,30 @@ class Bookkeeper:
 
     def correct(self, sequence: int, correction: Correction, reply: Reply) -> None:
         """Take an entry back and book what it booked under its new name; ``refuse_correction`` comes before."""
-        held = held_line(correction)
         self._corrected[correction.entry] = None
         if len(self._corrected) > CORRECTED_MAX:
-            del self._corrected[next(iter(self._corrected))]
+            self._corrected_until = min(self._corrected)
+            del self._corrected[self._corrected_until]
         lines = tuple(Posting(line.account, line.currency, -line.amount) for line in correction.lines)
         self.book(EntryKind.CORRECTION, sequence, correction, lines, reply, reverses=correction.entry)
-        again = moved_postings(correction.booked_as, held.currency, held.amount)
-        ids = {"symbol": correction.symbol, "movement_id": f"{correction.movement_id}.corrected-{correction.entry}"}
+        again = _renamed(correction)
+        # With a character that no venue's id has, so that the name is free.
+        ids = {"symbol": correction.symbol, "movement_id": f"{correction.movement_id}/corrected-{correction.entry}"}
         self.book(EntryKind.MOVEMENT, sequence, correction, again, reply, **ids)
 
     def refuse_correction(self, correction: Correction) -> str | None:
         """Return in words why a correction cannot be booked; none when it can."""
         if not 1 <= correction.entry <= self.entries:
             return f"entry {correction.entry} is not there, the last one is {self.entries}"
-        if sum(line.account == asset(line.currency) for line in correction.lines) != 1:
+        if correction.entry <= self._corrected_until:
+            return f"whether one of the entries up to {self._corrected_until} was taken back is forgotten"
+        if not _is_of_one_movement(correction):
             return f"entry {correction.entry} is not of one movement"
-        total = sum((line.amount for line in correction.lines), ZERO)
-        if len({line.currency for line in correction.lines}) != 1 or total:
+        currencies = dict.fromkeys(line.currency for line in correction.lines)
+        if any(sum(line.amount for line in correction.lines if line.currency == each) for each in currencies):
             return f"the lines of entry {correction.entry} do not balance"
-        return None
+        reached = (self.balances.of(line.account, line.currency) + line.amount for line in _renamed(correction))
+        return None if all(map(fits, reached)) else "no account of the books can hold so much"
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
@@ -91,6 +107,7 @@ class Bookkeeper:
             "venue": self.venue,
             "balances": self.balances.snapshot(),
             "corrected": list(self._corrected),
+            "corrected_until": self._corrected_until,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -98,14 +115,35 @@ class Bookkeeper:
         self.entries, self.venue = state["entries"], state["venue"]
         self.balances.restore(state["balances"])
         self._corrected = dict.fromkeys(state["corrected"])
+        self._corrected_until = state["corrected_until"]
 
 
-def held_line(correction: Correction) -> Posting:
-    """Return the line of what has come in or gone out."""
-    line = next(line for line in correction.lines if line.account == asset(line.currency))
-    return Posting(line.account, line.currency, line.amount)
+def _is_of_one_movement(correction: Correction) -> bool:
+    """Say whether one line is of what is held, one account says why, and the rest is what a position has made of it."""
+    if not all(line.amount for line in correction.lines):
+        return False
+    held = [line for line in correction.lines if line.account == asset(line.currency)]
+    others = dict.fromkeys(line.account for line in correction.lines if line not in held)
+    rest = [account for account in others if account not in MOVED_TO_ACCOUNTS]
+    return len(held) == 1 and len(others) == len(rest) + 1 and all(map(is_of_a_position, rest))
+
+
+def _renamed(correction: Correction) -> tuple[Posting, ...]:
+    """Return the lines under the new name: what is held, and what a position has made of it, stays as it is."""
+    before, after = taken_for(correction), moved_to(correction.booked_as)
+    return tuple(
+        Posting(after if line.account == before else line.account, line.currency, line.amount)
+        for line in correction.lines
+    )
+
+
+def value_of(correction: Correction, currency: str) -> Decimal:
+    """Return what of ``currency`` has come in, or below zero gone out, under the old name."""
+    before = taken_for(correction)
+    named = (line for line in correction.lines if (line.account, line.currency) == (before, currency))
+    return -sum((line.amount for line in named), ZERO)
 
 
 def taken_for(correction: Correction) -> str:
     """Return the account that says what the movement was taken for."""
-    return next(line.account for line in correction.lines if line.account != asset(line.currency))
+    return next(line.account for line in correction.lines if line.account in MOVED_TO_ACCOUNTS)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tollgate_contracts.money import ZERO, Exact
 from tollgate_domain.portfolio import Portfolio
 from tollgate_domain.round_trips import RoundTrips
-from tollgate_ledger.core.journal import CHARGES, FUNDING, TRANSFERS
+from tollgate_ledger.core.journal import CHARGES, DUST, FUNDING, TRANSFERS
 from tollgate_ledger.core.rows import DayClosed
 from tollgate_ledger.core.valuation import Valuation
 
@@ -50,25 +50,38 @@ def worth_of(portfolio: Portfolio, valuation: Valuation, trips: RoundTrips) -> W
 class Moved:
     """What has moved of the quote currency without a trade, since the opening."""
 
-    transfers: Exact = ZERO
+    transferred: Exact = ZERO
     """With what the account held at opening, at the mark at which it was taken in."""
     funding: Exact = ZERO
     """Above zero was received."""
     charges: Exact = ZERO
     """Above zero was paid."""
-    other: Exact = ZERO
-    """Dust, and what no evidence explains."""
+    dust: Exact = ZERO
+    suspense: Exact = ZERO
+    """What no evidence explains."""
+
+    @property
+    def transfers(self) -> Decimal:
+        """What is neither won nor lost; of what nobody can explain, as much as is there too much in sum."""
+        return self.transferred + max(self.suspense, ZERO)
+
+    @property
+    def other(self) -> Decimal:
+        """Dust, and of what nobody can explain as much as is missing in sum."""
+        return self.dust + min(self.suspense, ZERO)
 
     def take(self, account: str, amount: Decimal) -> None:
         """Take in what has come in, or below zero gone out, and is booked as ``account`` says."""
         if account == TRANSFERS:
-            self.transfers += amount
+            self.transferred += amount
         elif account == FUNDING:
             self.funding += amount
         elif account == CHARGES:
             self.charges -= amount
+        elif account == DUST:
+            self.dust += amount
         else:
-            self.other += amount
+            self.suspense += amount
 
 
 @dataclass(slots=True)

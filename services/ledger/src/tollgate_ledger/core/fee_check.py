@@ -68,9 +68,5 @@ class FeeCheck:
 
 def _charged(fill: Fill) -> Decimal | None:
     """Return the fee in quote currency; none where no rate is known."""
-    base = fill.symbol.split("-")[0]
-    if fill.trade.fee_currency == base:
-        # Of what was bought or sold the trade's own price is the venue's rate, and the market's mid is not.
-        return notional(fill.trade.price, fill.trade.fee)
     charge = charge_of(fill)
     return fill.trade.fee if charge is None else charge.value

@@ -15,7 +15,8 @@ debit, one below zero a credit. The accounts, each kept per currency:
 ``expense:fees``           fees that we pay
 ``expense:charges``        fees that the venue charges apart from any trade; a rebate of such is a credit
 ``expense:dust``           remainders that the venue took or converted; what came in for them is a credit
-``equity:transfers``       deposits, withdrawals and transfers: money that is neither won nor lost
+``equity:transfers``       deposits, withdrawals and transfers: money that is neither won nor lost; and what fees are
+                           paid with that lies beside the positions
 ``equity:trading``         the treasury's counterpart: what has been set aside from trading is a debit
 ``equity:treasury``        what has been set aside and is never traded with again, a credit; it lies in the same
                            ``asset`` account as all other money
@@ -43,8 +44,21 @@ worth is in quote currency whatever they were charged in. A fee of 0.001 BTC at 
     trading:BTC-USDT   BTC    +0.001      income:realized    USDT   -0.01
                                           expense:fees       USDT   +0.11
 
-Of a currency that is no position the cost is zero, and the clearing account of it against the quote currency has lines
-in the former alone. A fee without a rate goes to suspense in its own currency.
+What moves of a spot symbol's base without an order is bought or sold at its rate, with money that has come in, or goes,
+for that. 1 BTC that has cost 100 withdrawn at 110::
+
+    asset:BTC          BTC    -1          trading:BTC-USDT   USDT -100
+    trading:BTC-USDT   BTC    +1          income:realized    USDT  -10
+                                          equity:transfers   USDT +110
+
+What of a fee lies beside every position has been brought in for it, as a deposit is: nothing is realized by it, and the
+clearing account of its currency against the quote currency has lines in the former alone. A fee of 0.01 BNB at a rate
+of 500, where no BNB is a position::
+
+    asset:BNB          BNB    -0.01       equity:transfers   USDT   -5
+    trading:BNB-USDT   BNB    +0.01       expense:fees       USDT   +5
+
+A fee without a rate goes to suspense in its own currency.
 
 The fee has lines of its own, so that the price paid and the fee paid can each be read off the journal. A line of
 zero is left out. A bust has the lines of its fill with every sign changed, but for what is realized without it: that
@@ -61,6 +75,7 @@ from tollgate_contracts.money import ZERO, is_multiple
 from tollgate_contracts.reconciliation import Account, Movement, MovementType
 from tollgate_contracts.strategy import Side
 from tollgate_domain.instruments import notional
+from tollgate_domain.movements import Carried
 from tollgate_domain.portfolio import Booking
 
 # What a plain string on the wire and a database column of the books can hold: 20 digits before the point, 18 after.
@@ -91,6 +106,9 @@ _MOVED_TO = {
     MovementType.UNEXPLAINED: SUSPENSE_DRIFT,
 }
 
+MOVED_TO_ACCOUNTS = frozenset(_MOVED_TO.values())
+"""The accounts that say what a movement was."""
+
 
 def asset(currency: str) -> str:
     """Return the code of the account of what we hold in ``currency``."""
@@ -100,6 +118,11 @@ def asset(currency: str) -> str:
 def trading(symbol: str) -> str:
     """Return the code of the clearing account of ``symbol``."""
     return f"trading:{symbol}"
+
+
+def is_of_a_position(account: str) -> bool:
+    """Say whether an account shows what a position has made of what came or went."""
+    return account == REALIZED or account.startswith("trading:")
 
 
 def fits(amount: Decimal) -> bool:
@@ -174,6 +197,14 @@ class AlarmReason(StrEnum):
     """A trade id was booked or taken back before with other content; the first booking stands."""
     MOVEMENT_CONFLICT = "movement_conflict"
     """A movement id was booked before with other content; the first booking stands."""
+    TRADE_TOO_OLD = "trade_too_old"
+    """A fill or a bust is not remembered, and not newer than what is forgotten: it may be booked; nothing is done."""
+    MOVEMENT_TOO_OLD = "movement_too_old"
+    """A movement is not remembered, and not newer than what is forgotten: it may be booked; nothing is done."""
+    PERPETUAL = "perpetual"
+    """The first account message has a position in a perpetual; the books, which are of spot, stay closed."""
+    MOVEMENT_RATE = "movement_rate"
+    """Of what came in of a symbol's base no rate is known; it is booked beside the position, and in no equity."""
     NOT_OPENED = "not_opened"
     """A fill or a bust came before any account message: the opening balances hold it already, or nothing does."""
     FOREIGN_QUOTE = "foreign_quote"
@@ -243,8 +274,9 @@ def _fee_postings(message: Fill | Bust, booking: Booking) -> tuple[Posting, ...]
     return (
         Posting(asset(currency), currency, -fee),
         Posting(clearing, currency, fee),
-        Posting(clearing, quote, -booking.fee_cost),
-        Posting(REALIZED, quote, -booking.fee_realized),
+        Posting(clearing, quote, -booking.share.cost),
+        Posting(REALIZED, quote, -booking.share.realized),
+        Posting(TRANSFERS, quote, -booking.brought_in),
         paid,
     )
 
@@ -254,21 +286,22 @@ def split_postings(currency: str, share: Decimal) -> tuple[Posting, ...]:
     return (Posting(TREASURY_SOURCE, currency, share), Posting(TREASURY, currency, -share))
 
 
-def movement_postings(movement: Movement) -> tuple[Posting, ...]:
-    """Return the lines of one movement; none where nothing moved."""
-    return moved_postings(movement.movement, movement.currency, movement.amount) if movement.amount else ()
+def movement_postings(movement: Movement, carried: Carried) -> tuple[Posting, ...]:
+    """Return the lines of one movement of which the portfolio has made this; none where nothing moved."""
+    currency, amount, named = movement.currency, movement.amount, _MOVED_TO[movement.movement]
+    lines = [Posting(asset(currency), currency, amount)]
+    if carried.symbol:
+        clearing, quote = trading(carried.symbol), carried.symbol.split("-")[1]
+        lines += [
+            Posting(clearing, currency, -carried.quantity),
+            Posting(clearing, quote, carried.cost),
+            Posting(REALIZED, quote, -carried.realized),
+            Posting(named, quote, -carried.value),
+        ]
+    lines.append(Posting(named, currency, carried.quantity - amount))
+    return tuple(line for line in lines if line.amount)
 
 
 def moved_to(movement: MovementType) -> str:
     """Return the code of the account that says what such a movement is."""
     return _MOVED_TO[movement]
-
-
-def moved_postings(movement: MovementType, currency: str, amount: Decimal) -> tuple[Posting, ...]:
-    """Return the lines of so much, not zero, that has moved as what ``movement`` names."""
-    return (Posting(asset(currency), currency, amount), Posting(_MOVED_TO[movement], currency, -amount))
-
-
-def is_transfer(movement: Movement) -> bool:
-    """Say whether the money is neither won nor lost."""
-    return _MOVED_TO[movement.movement] == TRANSFERS

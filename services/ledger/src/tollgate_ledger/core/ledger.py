@@ -21,17 +21,17 @@ from tollgate_contracts.marketdata import Clock, Quote
 from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_domain.fees import lacks_rate
+from tollgate_domain.movements import NOTHING_CARRIED
 from tollgate_domain.portfolio import Portfolio
-from tollgate_ledger.core.bookkeeping import Bookkeeper, held_line, taken_for
+from tollgate_ledger.core.bookkeeping import Bookkeeper, taken_for, value_of
 from tollgate_ledger.core.drift import DriftWatch
-from tollgate_ledger.core.guards import Already, judge, judge_movement
+from tollgate_ledger.core.guards import Already, Known, judge, judge_movement
 from tollgate_ledger.core.journal import (
     Alarm,
     AlarmReason,
     EntryKind,
     fits,
     held,
-    is_transfer,
     movement_postings,
     opening_postings,
     split_postings,
@@ -40,11 +40,11 @@ from tollgate_ledger.core.journal import (
 from tollgate_ledger.core.parameters import Parameters, parameters_of
 from tollgate_ledger.core.reply import Reply
 from tollgate_ledger.core.statement import books_fields, books_status
-from tollgate_ledger.core.trade_log import Before, BooksView, TradeLog
-from tollgate_ledger.core.trades import Trades
+from tollgate_ledger.core.trade_log import BooksView, TradeLog
+from tollgate_ledger.core.trades import OTHERS_MAX, TRADES_MAX, Trades
 from tollgate_ledger.core.valuation import Moment, Valuation
 
-_SNAPSHOT_FORMAT = 3
+_SNAPSHOT_FORMAT = 4
 # Of so many protective stops it is remembered what they protect; a desk has as many at once as it has positions.
 _STOPS_MAX = 512
 
@@ -55,7 +55,8 @@ Moving = Account | Fill | Bust | Movement
 class LedgerCore:
     """Double-entry books over one tape; a step's effects are ``JournalEntry`` and ``Alarm``, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, trades_max: int = TRADES_MAX, others_max: int = OTHERS_MAX) -> None:
+        """Of so many trades, and of busts and of movements so many each, it is remembered that they are booked."""
         self.sequence = 0
         """The last sequence that was stepped; what is not after it is ignored."""
         self.config_hash = ""
@@ -66,7 +67,7 @@ class LedgerCore:
         self._portfolio = Portfolio("")
         self._valuation = Valuation()
         self._drift = DriftWatch()
-        self._trades = Trades()
+        self._trades = Trades(trades_max, others_max)
         self._trade_log = TradeLog()
         self._books = Bookkeeper()
         self._waiting: list[tuple[int, Moving]] = []
@@ -160,6 +161,11 @@ class LedgerCore:
                 )
 
     def _open(self, sequence: int, account: Account, parameters: Parameters, reply: Reply) -> None:
+        perpetuals = [position.symbol for position in account.positions if position.quantity]
+        if perpetuals:
+            detail = f"positions in {', '.join(perpetuals)}; the books stay closed until there is none"
+            self._raise_alarm(AlarmReason.PERPETUAL, sequence, account, detail, reply)
+            return
         unfit = [currency for currency, amount in sorted(held(account).items()) if not fits(amount)]
         if unfit:
             detail = f"balances of {', '.join(unfit)}; the books stay closed until an account message fits"
@@ -185,7 +191,7 @@ class LedgerCore:
             self._waiting.append((sequence, message))
             return
         trade = message.trade
-        verdict = judge(message, self._portfolio, self._trades)
+        verdict = judge(message, self._known)
         if isinstance(verdict, Already):
             return
         if verdict is not None:
@@ -194,11 +200,18 @@ class LedgerCore:
             detail = f"{message.symbol} trade {trade.trade_id}: {message.side} {trade.model_dump_json()}"
             self._raise_alarm(verdict, sequence, message, detail, reply)
             return
-        is_bust, before = isinstance(message, Bust), Before(self._valuation.equity, self._portfolio.fees)
+        ids = {
+            "symbol": message.symbol,
+            "trade_id": trade.trade_id,
+            "client_order_id": message.client_order_id,
+            "config_hash": message.config_hash,
+        }
+        is_bust, equity = isinstance(message, Bust), self._valuation.equity
         booking = self._portfolio.undo(message) if isinstance(message, Bust) else self._portfolio.apply(message)
         self._books.balances.charge(message)
         self._trades.remember(message)
         self._drift.traded(message)
+        self._valuation.transferred(booking.brought_in)
         self._valuation.update(self._portfolio)
         self._books.book(
             EntryKind.BUST if is_bust else EntryKind.FILL,
@@ -206,10 +219,7 @@ class LedgerCore:
             message,
             trade_postings(message, booking),
             reply,
-            symbol=message.symbol,
-            trade_id=trade.trade_id,
-            client_order_id=message.client_order_id,
-            config_hash=message.config_hash,
+            **ids,
             protects=self._protects.get(message.client_order_id),
             fee_rate=message.fee_rate,
             fee_rate_source=message.fee_rate_source or None,
@@ -219,8 +229,8 @@ class LedgerCore:
             self._raise_alarm(AlarmReason.FEE_CURRENCY, sequence, message, detail, reply)
         treasury = self._trade_log.treasury
         costs = self._parameters.costs
-        reply.effects += self._trade_log.booked(sequence, message, before, self._view(), self._books.venue, costs)
-        ids = {"symbol": message.symbol, "client_order_id": message.client_order_id}
+        told = self._trade_log.booked(sequence, message, booking, equity, self._view(), self._books.venue, costs)
+        reply.effects += told
         self._split(sequence, message, self._trade_log.treasury - treasury, reply, **ids)
         reply.booked = True
 
@@ -228,33 +238,41 @@ class LedgerCore:
         if self._parameters is None:
             self._waiting.append((sequence, movement))
             return
-        verdict = judge_movement(movement, self._portfolio, self._trades)
+        verdict = judge_movement(movement, self._known)
         if isinstance(verdict, Already):
             return
         if verdict is not None:
             detail = f"{movement.movement} {movement.movement_id}: {plain(movement.amount)} {movement.currency}"
             self._raise_alarm(verdict, sequence, movement, detail, reply)
             return
-        self._portfolio.move(movement)
+        equity, carried = self._valuation.equity, self._portfolio.move(movement) or NOTHING_CARRIED
         self._trades.remember(movement)
         self._drift.traded(movement)
-        if is_transfer(movement) and movement.currency == self._portfolio.quote_currency:
-            self._valuation.transferred(movement.amount)
+        self._valuation.transferred(self._trade_log.transferred(movement, carried))
         self._valuation.update(self._portfolio)
-        postings = movement_postings(movement)
+        postings = movement_postings(movement, carried)
         if postings:
-            ids = {"symbol": movement.symbol, "movement_id": movement.movement_id}
+            symbol = movement.symbol or carried.symbol or None
+            ids: dict[str, Any] = {"symbol": symbol, "movement_id": movement.movement_id}
+            if carried.symbol and movement.rate is not None:
+                ids |= {"fee_rate": movement.rate, "fee_rate_source": movement.rate_source}
             self._books.book(EntryKind.MOVEMENT, sequence, movement, postings, reply, **ids)
-        if movement.currency == self._portfolio.quote_currency:
-            treasury = self._trade_log.treasury
-            self._trade_log.moved(sequence, movement, self._view())
-            self._split(sequence, movement, self._trade_log.treasury - treasury, reply)
+        if self._portfolio.lacks_rate(movement):
+            detail = f"{movement.movement_id}: {plain(movement.amount)} {movement.currency} lie beside the position"
+            self._raise_alarm(AlarmReason.MOVEMENT_RATE, sequence, movement, detail, reply)
+        treasury = self._trade_log.treasury
+        reply.effects += self._trade_log.moved(sequence, movement, carried, equity, self._view(), self._books.venue)
+        self._split(sequence, movement, self._trade_log.treasury - treasury, reply)
         reply.booked = True
 
     def _split(self, sequence: int, message: Message, share: Decimal, reply: Reply, **ids: Any) -> None:
         if share:
             postings = split_postings(self._portfolio.quote_currency, share)
             self._books.book(EntryKind.SPLIT, sequence, message, postings, reply, **ids)
+
+    @property
+    def _known(self) -> Known:
+        return Known(self._portfolio, self._trades, self._books.balances)
 
     def _view(self) -> BooksView:
         return BooksView(self._portfolio, self._valuation)
@@ -267,9 +285,8 @@ class LedgerCore:
             self._raise_alarm(AlarmReason.CORRECTION_REFUSED, sequence, correction, why_not, reply)
             return
         self._books.correct(sequence, correction, reply)
-        held = held_line(correction)
-        if held.currency == self._portfolio.quote_currency:
-            self._trade_log.renamed(taken_for(correction), correction.booked_as, held.amount)
+        value = value_of(correction, self._portfolio.quote_currency)
+        self._trade_log.renamed(taken_for(correction), correction.booked_as, value)
         reply.booked = True
 
     def _on_quote(self, _sequence: int, quote: Quote, _reply: Reply) -> None:

@@ -24,6 +24,8 @@ class TripTrigger(StrEnum):
     """By risk, under the kill switch."""
     BUST = "bust"
     """By a trade that the venue has taken back; such a row may be the difference to a trip that has ended before."""
+    MOVEMENT = "movement"
+    """By what was withdrawn, or else went without an order."""
     UNKNOWN = "unknown"
     """By an order of which the tape does not say, or too long ago, why it was placed."""
 
@@ -35,6 +37,7 @@ class TradeCost:
     tape_sequence: int
     ts_us: int
     symbol: str
+    trade_id: str
     side: str
     quantity: Decimal
     price: Decimal
@@ -45,7 +48,7 @@ class TradeCost:
     slippage: Decimal
     """Against the reference price; above zero has cost us, and zero without one."""
     fee: Decimal
-    """In the currency in which it was charged."""
+    fee_currency: str
     fee_value: Decimal
     """In quote currency; zero where no rate is known."""
     maker: bool
@@ -65,6 +68,8 @@ class TradeCost:
     """What the model of costs says; null before the venue has stated its rates."""
     fee_finding: FeeFinding | None
     """How the fee differs from that; null where it does not, and for a bust."""
+    slippage_expected: Decimal | None
+    """Half the spread and the slippage that the model of costs says; null without a reference price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ class EquityPoint:
     charges: Decimal
     """What was charged apart from any trade, less what was paid back."""
     other: Decimal
-    """Dust, and what no evidence explains."""
+    """Dust, and what is missing of what no evidence explains; what is there too much is among the transfers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ class DayClosed:
     """With what was charged, or paid back, apart from any trade."""
     funding: Decimal
     other: Decimal
-    """Dust, and what no evidence explains."""
+    """Dust, and what is missing of what no evidence explains; what is there too much is among the transfers."""
     net: Decimal
     transfers: Decimal
     """What came in or went out, with what the account held at opening at the mark at which it was taken in."""

@@ -14,24 +14,26 @@ from pydantic import TypeAdapter
 
 from tollgate_contracts.config import config_hash
 from tollgate_contracts.envelope import Message
-from tollgate_contracts.execution import Bust, Fill, Liquidity, Order, Refusal
-from tollgate_contracts.marketdata import Quote
+from tollgate_contracts.execution import Bust, Fill, Order, Refusal
+from tollgate_contracts.marketdata import Instrument, Quote
 from tollgate_contracts.money import EXACT, ZERO, Exact
 from tollgate_contracts.reconciliation import Account, Movement, MovementType
 from tollgate_contracts.risk import Decision, Policy
 from tollgate_contracts.strategy import Intent, Purpose
 from tollgate_domain.costs import CostModel
 from tollgate_domain.fees import lacks_rate
-from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import Portfolio
+from tollgate_domain.instruments import InstrumentRules, notional
+from tollgate_domain.movements import Carried
+from tollgate_domain.portfolio import Booking, Portfolio
 from tollgate_domain.treasury import Capital, share_of_policy
 from tollgate_domain.trip_log import Cost, Place, Travelled, Trip, TripLog, slipped
+from tollgate_ledger.core.cost_rows import cost_row
 from tollgate_ledger.core.days import DAY_US, Day, Moved, Worth, worth_of
-from tollgate_ledger.core.fee_check import CheckedFee, FeeCheck
+from tollgate_ledger.core.fee_check import FeeCheck
 from tollgate_ledger.core.first_marks import FirstMarks
 from tollgate_ledger.core.journal import FUNDING, TRANSFERS, moved_to
 from tollgate_ledger.core.motives import FLATTEN, PROTECTION, Mid, Motive, Motives
-from tollgate_ledger.core.rows import EquityPoint, Row, TradeCost, TripEnded, TripTrigger
+from tollgate_ledger.core.rows import EquityPoint, Row, TripEnded, TripTrigger
 from tollgate_ledger.core.valuation import Valuation
 
 # A bust comes soon or never: of so many trips that have ended it is remembered why they were opened.
@@ -51,13 +53,6 @@ class BooksView(NamedTuple):
 
     portfolio: Portfolio
     valuation: Valuation
-
-
-class Before(NamedTuple):
-    """What the books said before a trade was booked."""
-
-    equity: Decimal
-    fees: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +76,7 @@ class _State:
     capital: Capital = field(default_factory=Capital)
     mids: dict[str, Mid] = field(default_factory=dict)
     motives: Motives = field(default_factory=Motives)
+    instruments: dict[str, InstrumentRules] = field(default_factory=dict)
     first_marks: FirstMarks = field(default_factory=FirstMarks)
     not_taken_in: dict[str, Exact] = field(default_factory=dict)
     """What was held at opening, by symbol, as long as it has no mark since."""
@@ -121,6 +117,9 @@ class TradeLog:
                 for line in message.quotes:
                     state.mids[line.symbol] = Mid(EXACT.multiply(line.bid + line.ask, _HALF), sequence)
                 return rows
+            case Instrument():
+                state.instruments[message.symbol] = InstrumentRules.of(message)
+                return rows
             case Intent():
                 state.motives.ask(message, state.mids.get(message.symbol))
             case Decision():
@@ -136,7 +135,7 @@ class TradeLog:
                 state.share_bps = state.share_bps if share is None else share
             case _:
                 pass
-        state.first_marks.follow(message, state.mids)
+        state.first_marks.follow(sequence, message, state.mids)
         self._take_in(sequence, books)
         return rows
 
@@ -146,7 +145,8 @@ class TradeLog:
         state.capital = Capital(trading=books.portfolio.cash)
         state.not_taken_in = {symbol: holding.quantity for symbol, holding in books.portfolio.holdings().items()}
         state.day = Day.begin(state.now_us // DAY_US, self._worth(books), state.moved)
-        self._take_in(sequence, books)
+        if not state.first_marks.has_opened_after(sequence):
+            self._take_in(sequence, books)
 
     def _take_in(self, sequence: int, books: BooksView) -> None:
         state = self._state
@@ -161,26 +161,35 @@ class TradeLog:
             state.stories[trip.number] = _Story(None, None, None, books.valuation.equity)
             value = notional(mark, quantity)
             state.capital = state.capital.contribute(value)
-            state.moved.transfers += value
+            state.moved.take(TRANSFERS, value)
 
     def booked(
-        self, sequence: int, message: Fill | Bust, before: Before, books: BooksView, venue: str, costs: CostModel
+        self,
+        sequence: int,
+        message: Fill | Bust,
+        booking: Booking,
+        equity_before: Decimal,
+        books: BooksView,
+        venue: str,
+        costs: CostModel,
     ) -> list[Row]:
         """Take in a fill or a bust that is booked; its fee is held against that of ``costs``."""
-        state, motive = self._state, self._state.motives.of(message.client_order_id)
-        place, fees = Place(sequence, state.now_us), books.portfolio.fees - before.fees
+        state, motive, fees = self._state, self._state.motives.of(message.client_order_id), booking.fee
+        self._take_in(sequence, books)
         of = None if isinstance(message, Fill) else state.log.trip_of(message)
-        travelled = self._travel(message, motive, fees, place)
+        travelled = self._travel(message, booking, motive, Place(sequence, state.now_us))
         origin = state.stories.get(of) if of is not None else None
-        self._tell_why(travelled, message, motive, origin, before)
-        state.capital = state.capital.book(travelled.result, state.share_bps)
+        self._tell_why(travelled, message, motive, origin, equity_before)
+        state.capital = state.capital.book(travelled.result, state.share_bps).contribute(booking.brought_in)
+        state.moved.take(TRANSFERS, booking.brought_in)
         if state.day is not None:
             state.day.gross += travelled.result + fees
             state.day.slippage += travelled.cost.slippage
             state.day.fees += fees
-        checked = state.fee_check.check(message, costs)
-        rows: list[Row] = [_cost_row(sequence, message, motive, travelled, checked)]
-        rows += [self._ended(trip, message, motive, books, venue) for trip in travelled.ended]
+        rows: list[Row] = [cost_row(sequence, message, motive, travelled, state.fee_check, costs)]
+        trigger = TripTrigger.UNKNOWN if motive is None else _TRIGGERS[motive.purpose]
+        trigger = TripTrigger.BUST if isinstance(message, Bust) else trigger
+        rows += [self._ended(trip, trigger, message.client_order_id, books, venue) for trip in travelled.ended]
         if isinstance(message, Bust):
             # A trip that came to nothing has no row, and no story either.
             open_now = {trip.number for trip in state.log.open.values()}
@@ -188,18 +197,19 @@ class TradeLog:
                 del state.stories[number]
         return rows
 
-    def _travel(self, message: Fill | Bust, motive: Motive | None, fees: Decimal, place: Place) -> Travelled:
-        log = self._state.log
+    def _travel(self, message: Fill | Bust, booking: Booking, motive: Motive | None, place: Place) -> Travelled:
+        log, rules = self._state.log, self._state.instruments
         if isinstance(message, Bust):
-            return log.undo(message, -fees, place)
+            return log.undo(message, booking, place, rules=rules)
         made, reference = message.trade, None if motive is None else motive.reference_price
         cost = Cost(
             slippage=slipped(message.side, made.quantity, made.price, reference),
-            fees=fees,
+            fees=booking.fee,
             is_valued=not lacks_rate(message),
             trigger=None if motive is None else motive.protection,
         )
-        return log.apply(message, cost, place, stopped=motive is not None and motive.purpose == Purpose.STOP.value)
+        stopped = motive is not None and motive.purpose == Purpose.STOP.value
+        return log.apply(message, booking, cost, place, stopped=stopped, rules=rules)
 
     def _tell_why(
         self,
@@ -207,7 +217,7 @@ class TradeLog:
         message: Fill | Bust,
         motive: Motive | None,
         origin: _Story | None,
-        before: Before,
+        equity_before: Decimal,
     ) -> None:
         """Keep the story of each trip that is new; one that a bust has made has that of the trip it is about."""
         stories = self._state.stories
@@ -215,22 +225,21 @@ class TradeLog:
             if trip.number in stories:
                 continue
             if isinstance(message, Fill):
-                story = _Story(motive, message.config_hash, message.client_order_id, before.equity)
+                story = _Story(motive, message.config_hash, message.client_order_id, equity_before)
             elif origin is not None:
-                story = _Story(origin.motive, origin.config_hash, origin.entry_order, before.equity)
+                story = _Story(origin.motive, origin.config_hash, origin.entry_order, equity_before)
             else:
-                story = _Story(None, None, None, before.equity)
+                story = _Story(None, None, None, equity_before)
             stories[trip.number] = story
 
     def _ended(
-        self, trip: Trip, message: Fill | Bust, motive: Motive | None, books: BooksView, venue: str
+        self, trip: Trip, trigger: TripTrigger, exit_order: str | None, books: BooksView, venue: str
     ) -> TripEnded:
         state = self._state
         story = state.stories.get(trip.number) or _Story(None, None, None, books.valuation.equity)
         state.ended.append(trip.number)
         while len(state.ended) > _ENDED_MAX:
             state.stories.pop(state.ended.pop(0), None)
-        trigger = TripTrigger.UNKNOWN if motive is None else _TRIGGERS[motive.purpose]
         why = story.motive
         return TripEnded(
             number=trip.number,
@@ -252,7 +261,7 @@ class TradeLog:
             funding=trip.funding,
             net=trip.net,
             risked=trip.risked,
-            trigger=TripTrigger.BUST if isinstance(message, Bust) else trigger,
+            trigger=trigger,
             signal=why.signal if why else None,
             regime=why.regime if why else None,
             tier=why.tier if why else None,
@@ -265,22 +274,62 @@ class TradeLog:
             equity_after=books.valuation.equity,
             maker_share=trip.maker_share,
             entry_order=story.entry_order,
-            exit_order=message.client_order_id,
+            exit_order=exit_order,
             found_open=trip.found_open,
         )
 
-    def moved(self, sequence: int, movement: Movement, books: BooksView) -> None:
-        """Take in a movement of the quote currency that is booked."""
+    def transferred(self, movement: Movement, carried: Carried) -> Decimal:
+        """Return how much of what a movement is worth is neither won nor lost; reads only."""
+        return self._state.capital.move(movement.movement, carried.value, ZERO)[1]
+
+    def moved(
+        self, sequence: int, movement: Movement, carried: Carried, equity_before: Decimal, books: BooksView, venue: str
+    ) -> list[Row]:
+        """Take in a movement that is booked, and what the portfolio has made of it."""
         state, account = self._state, moved_to(movement.movement)
-        if account == TRANSFERS:
-            state.capital = state.capital.contribute(movement.amount)
+        is_in_opening = state.first_marks.has_in_opening(sequence, movement)
+        if self._is_not_taken_in(movement, carried.symbol, is_in_opening=is_in_opening):
+            left = state.not_taken_in.pop(carried.symbol, ZERO) + carried.quantity
+            state.not_taken_in.update({carried.symbol: left} if left else {})
+            return []
+        travelled = self._carry(sequence, movement, carried, equity_before, books)
+        realized = ZERO if travelled is None else travelled.result
+        if is_in_opening:
+            state.capital = state.capital.contribute(carried.value + realized)
         else:
-            state.capital = state.capital.book(movement.amount, state.share_bps)
+            state.capital, _ = state.capital.move(movement.movement, carried.value, state.share_bps, realized)
         if account == FUNDING:
-            state.log.fund(movement.symbol, movement.amount)
-        state.moved.take(account, movement.amount)
-        state.first_marks.look(state.mids)
-        self._take_in(sequence, books)
+            state.log.fund(movement.symbol, carried.value)
+        state.moved.take(account, carried.value)
+        if state.day is not None:
+            state.day.gross += realized
+        if not state.first_marks.has_opened_after(sequence):
+            state.first_marks.look(state.mids)
+            self._take_in(sequence, books)
+        ended = () if travelled is None else travelled.ended
+        return [self._ended(trip, TripTrigger.MOVEMENT, None, books, venue) for trip in ended]
+
+    def _is_not_taken_in(self, movement: Movement, symbol: str, *, is_in_opening: bool) -> bool:
+        """Say whether a movement only changes how much of a symbol waits for its first mark: it is then no result."""
+        state = self._state
+        if not symbol or symbol in state.log.open:
+            return False
+        return is_in_opening or (symbol in state.not_taken_in and movement.rate is None)
+
+    def _carry(
+        self, sequence: int, movement: Movement, carried: Carried, equity_before: Decimal, books: BooksView
+    ) -> Travelled | None:
+        """Take what came of a position, or went, into its trip; none where it has none, and did not get one."""
+        state, symbol = self._state, carried.symbol
+        if not symbol:
+            return None
+        if symbol in state.not_taken_in and movement.rate is not None:
+            state.first_marks.marks.setdefault(symbol, movement.rate)
+            self._take_in(sequence, books)
+        travelled = state.log.carry(carried, Place(sequence, state.now_us))
+        if travelled.opened is not None:
+            state.stories[travelled.opened.number] = _Story(None, None, None, equity_before)
+        return travelled
 
     def renamed(self, account: str, booked_as: MovementType, amount: Decimal) -> None:
         """Take in that so much of the quote currency is not what ``account`` says, but what ``booked_as`` names.
@@ -342,36 +391,3 @@ class TradeLog:
         # By way of JSON text, because strict models take tuples and enums only from there.
         self._state = _STATE.validate_json(json.dumps(state))
         self._state.motives.in_order()
-
-
-def _cost_row(
-    sequence: int, message: Fill | Bust, motive: Motive | None, travelled: Travelled, checked: CheckedFee
-) -> TradeCost:
-    made, sign = message.trade, -1 if isinstance(message, Bust) else 1
-    return TradeCost(
-        tape_sequence=sequence,
-        ts_us=message.ts_us,
-        symbol=message.symbol,
-        side=message.side.value,
-        quantity=sign * made.quantity,
-        price=made.price,
-        reference_price=motive.reference_price if motive else None,
-        reference_source=motive.reference_source if motive else None,
-        slippage=travelled.cost.slippage,
-        fee=sign * made.fee,
-        fee_value=travelled.cost.fees,
-        maker=made.liquidity is Liquidity.MAKER,
-        client_order_id=message.client_order_id,
-        trip=travelled.trip.number,
-        purpose=motive.purpose if motive else None,
-        signal=motive.signal if motive else None,
-        regime=motive.regime if motive else None,
-        tier=motive.tier if motive else None,
-        strength=motive.strength if motive else None,
-        confidence=motive.confidence if motive else None,
-        strategy=motive.strategy if motive else None,
-        cycle_id=motive.cycle_id if motive else message.cycle_id,
-        config_hash=message.config_hash,
-        fee_expected=checked.expected,
-        fee_finding=checked.finding,
-    )

@@ -1,64 +1,46 @@
 """One table against the rows that it must hold, both in the order in which they are written."""
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
 
 from tollgate_contracts.money import plain
-from tollgate_research.audit.findings import Audit, Part
-from tollgate_research.audit.reading import Connection, rows
+from tollgate_research.audit.reading import Row, Table
 
 _SHOWN_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table of the ledger's schema."""
-
-    name: str
-    key: tuple[str, ...]
-    part: Part
-    written: tuple[str, ...] = ()
-    """What the rows are written in the order of, where that is not the key."""
-
-    @property
-    def order(self) -> tuple[str, ...]:
-        """The columns in whose order the rows are written."""
-        return self.written or self.key
-
-    @property
-    def statement(self) -> str:
-        """Return what selects all rows in the order in which they are written."""
-        return f"SELECT * FROM ledger.{self.name} ORDER BY {', '.join(self.order)}"  # noqa: S608 - our own names
-
-
 class Comparison:
-    """Takes the rows that must be there one after the other, and notes the first that is not."""
+    """Takes the rows that must be there one after the other, and tells of the first that is not."""
 
-    def __init__(self, table: Table, connection: Connection, audit: Audit) -> None:
+    def __init__(self, table: Table, stored: AsyncIterator[asyncpg.Record], note: Callable[[str, str], None]) -> None:
+        """Compare with the rows of ``stored``; ``note`` is told which row differs, and how."""
         self._table = table
-        self._audit = audit
-        self._rows: AsyncIterator[asyncpg.Record] = rows(connection, table.statement)
+        self._stored = stored
+        self._tell = note
         self._is_over = False
+        self.count = 0
+        """Rows that were compared."""
 
-    async def expect(self, expected: Mapping[str, Any]) -> None:
+    async def expect(self, expected: Row) -> None:
         """Compare the next row with ``expected``; after a finding nothing more is compared."""
         if self._is_over:
             return
-        stored = await anext(self._rows, None)
-        self._audit.checked[self._table.part] += 1
+        stored = await anext(self._stored, None)
+        self.count += 1
         what = _difference(self._table, expected, stored)
         if what:
-            self._note(expected if stored is None else _earlier(self._table, expected, stored), what)
+            # A row too many comes before, a missing one after.
+            is_ours = stored is not None and self._table.place(stored) <= self._table.place(expected)
+            self._note(stored if is_ours and stored is not None else expected, what)
 
     async def finish(self) -> None:
-        """Note a row that is there beyond what must be."""
+        """Tell of a row that is there beyond what must be."""
         if self._is_over:
             return
-        stored = await anext(self._rows, None)
+        stored = await anext(self._stored, None)
         if stored is not None:
             self._note(stored, "is in the database, and nothing on the tape leads to it")
 
@@ -66,32 +48,23 @@ class Comparison:
         """Compare nothing more: what the rows must be is not known any further."""
         self._is_over = True
 
-    def _note(self, row: Mapping[str, Any] | asyncpg.Record, what: str) -> None:
+    def _note(self, row: Row, what: str) -> None:
         self._is_over = True
-        self._audit.note(self._table.part, self._table.name, "/".join(str(row[name]) for name in self._table.key), what)
+        self._tell(self._table.name_of(row), what)
 
 
-def _earlier(table: Table, expected: Mapping[str, Any], stored: asyncpg.Record) -> Mapping[str, Any] | asyncpg.Record:
-    """Return the one that comes first: a row too many comes before, a missing one after."""
-    return stored if _place(table, stored) <= _place(table, expected) else expected
-
-
-def _place(table: Table, row: Mapping[str, Any] | asyncpg.Record) -> tuple[Any, ...]:
-    return tuple(row[name] for name in table.order)
-
-
-def _difference(table: Table, expected: Mapping[str, Any], stored: asyncpg.Record | None) -> str:
+def _difference(table: Table, expected: Row, stored: asyncpg.Record | None) -> str:
     """Say how ``stored`` differs, in the order of the columns; empty where it does not."""
-    if stored is None or _place(table, stored) > _place(table, expected):
+    if stored is None or table.place(stored) > table.place(expected):
         return "is missing"
-    if _place(table, stored) < _place(table, expected):
+    if table.place(stored) < table.place(expected):
         return "is in the database, and nothing on the tape leads to it"
     for name, value in stored.items():
         if name not in expected:
             return f"{name}: this program does not know the column"
         if not is_equal(value, expected[name]):
             return f"{name} is {shown(value)}, the archive leads to {shown(expected[name])}"
-    return ""
+    return "" if len(stored) == len(expected) else f"has {len(stored)} columns, expected {len(expected)}"
 
 
 def is_equal(one: Any, other: Any) -> bool:
@@ -102,6 +75,23 @@ def is_equal(one: Any, other: Any) -> bool:
 def shown(value: Any) -> str:
     """Return a value as a person reads it, cut short where it is long."""
     if isinstance(value, Decimal) and value.is_finite():
-        return plain(value)
-    text = value.hex() if isinstance(value, bytes) else str(value)
+        return _short(plain(value))
+    return _short(value.hex() if isinstance(value, bytes) else str(value))
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}…"
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> str:
+    """Return where two JSON values differ first, in the order of the keys; empty where they do not."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            found = first_difference(one.get(key), other.get(key), f"{path}.{key}" if path else key)
+            if found:
+                return found
+        return ""
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return next((found for place, pair in pairs if (found := first_difference(*pair, f"{path}[{place}]"))), "")
+    return "" if type(one) is type(other) and one == other else f"{path} is {shown(one)}, expected {shown(other)}"

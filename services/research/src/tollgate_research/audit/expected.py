@@ -3,35 +3,45 @@
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date, timedelta
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
+from tollgate_contracts.money import ZERO
 from tollgate_ledger.chain import GENESIS, entry_hash
 from tollgate_ledger.core import JournalEntry
 from tollgate_ledger.core.rows import DayClosed, EquityPoint, Row, TradeCost, TripEnded
-from tollgate_research.audit.comparing import Table
 from tollgate_research.audit.findings import Part
+from tollgate_research.audit.journal import fault_of
+from tollgate_research.audit.reading import DAYS, ENTRIES, EQUITY, POSTINGS, TRADE_COSTS, TRIPS, Table
 
-ENTRIES = Table("entries", ("id",), Part.BOOKS)
-POSTINGS = Table("postings", ("entry_id", "line"), Part.BOOKS)
 _TABLE_OF: dict[type[Row], Table] = {
-    TradeCost: Table("trade_costs", ("tape_sequence",), Part.READ_MODEL),
-    TripEnded: Table("trips", ("number",), Part.READ_MODEL, written=("closed_sequence", "number")),
-    EquityPoint: Table("equity", ("tape_sequence",), Part.READ_MODEL),
-    DayClosed: Table("days", ("day",), Part.READ_MODEL),
+    TradeCost: TRADE_COSTS,
+    TripEnded: TRIPS,
+    EquityPoint: EQUITY,
+    DayClosed: DAYS,
 }
-TABLES = (ENTRIES, POSTINGS, *_TABLE_OF.values())
+PART_OF = {
+    ENTRIES: Part.BOOKS,
+    POSTINGS: Part.BOOKS,
+    **dict.fromkeys((TRADE_COSTS, TRIPS, EQUITY, DAYS), Part.READ_MODEL),
+}
+"""The tables that the archive leads to, and what is proved when they are as it says."""
 _EPOCH = date(1970, 1, 1)
 
 Expected = tuple[Table, dict[str, Any]]
 
 
 class ExpectedRows:
-    """Turns one effect after the other into rows; of the journal it carries the chain."""
+    """Turns one effect after the other into rows; of the journal it carries chain and sums."""
 
     def __init__(self) -> None:
         self.chain = GENESIS
         """The journal's hash after the last entry."""
+        self.totals: dict[tuple[str, str], Decimal] = {}
+        """What the postings of each account sum to, by account and currency."""
+        self.fault = ""
+        """What is wrong with the sums of the first entry whose postings do not sum to zero."""
 
     def of(self, effect: object) -> Iterator[Expected]:
         """Yield the rows of an effect, none for one that is not written down."""
@@ -42,10 +52,14 @@ class ExpectedRows:
 
     def _entry(self, entry: JournalEntry) -> Iterator[Expected]:
         self.chain = entry_hash(self.chain, entry)
+        if not self.fault and (what := fault_of(entry.postings)):
+            self.fault = f"entry {entry.number}: {what}"
         row = {each.name: _value(getattr(entry, each.name)) for each in fields(entry)}
         row["id"], row["lines"], row["chain_hash"] = row.pop("number"), len(row.pop("postings")), self.chain
         yield ENTRIES, row
         for line, posting in enumerate(entry.postings, start=1):
+            account = (posting.account, posting.currency)
+            self.totals[account] = self.totals.get(account, ZERO) + posting.amount
             place = {"entry_id": entry.number, "line": line}
             yield (
                 POSTINGS,

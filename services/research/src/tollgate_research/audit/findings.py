@@ -10,6 +10,8 @@ class Part(StrEnum):
 
     ARCHIVE = "archive"
     """Each archived record continues the hash chain of the tape."""
+    TAPE = "tape"
+    """Each archived record is the one that lies on the broker's tape."""
     JOURNAL = "journal"
     """Each entry, with its postings, continues the hash chain of the journal."""
     SUMS = "sums"
@@ -21,7 +23,9 @@ class Part(StrEnum):
     CHECKPOINT = "checkpoint"
     """The place where the ledger would go on, and its state there, are those of the archive."""
     SEALS = "seals"
-    """The ledger's signatures are of these chains."""
+    """The ledger's signatures are of these chains, and not long ago."""
+    SCHEMA = "schema"
+    """The database still refuses what it must: rules, triggers and rights are those that the ledger's file makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,10 @@ class Audit:
     sealed: int = 0
     """The last archived record under a seal."""
     sealed_us: int = 0
+    first_us: int = 0
+    """When the broker stored the first archived record that was looked at."""
+    newest_us: int = 0
+    """And the last."""
     checked: dict[Part, int] = field(default_factory=lambda: dict.fromkeys(Part, 0))
     """Rows that were looked at."""
     found: dict[Part, Finding] = field(default_factory=dict)
@@ -58,7 +66,7 @@ class Audit:
 
     @property
     def holds(self) -> bool:
-        """Say whether nothing was found."""
+        """Say whether nothing was found; ``not_proved`` says what that does not cover."""
         return not self.found
 
     @property

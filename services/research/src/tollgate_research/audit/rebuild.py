@@ -1,13 +1,14 @@
 """``tollgate audit rebuild``: the books made again in a database of their own, from the archive alone.
 
 The core is stepped over the archived records and the ledger's own store writes what follows, so that every rule of the
-schema is kept a second time by the database. Then each table is read beside the one in use, to the last digit.
+schema is kept a second time by the database. Then each table is read beside the one in use, to the last digit. The
+ledger can go on from what was made: it has the state at its end, and the seals, which are of chains and not of rows.
 """
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -15,28 +16,27 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from tollgate_chassis.exits import ProcessEnd
+from tollgate_chassis.snapshots import Snapshot
 from tollgate_chassis.tape import Record
-from tollgate_chassis.tape.reading import Reading
-from tollgate_contracts.envelope import Message
-from tollgate_ledger.core import JournalEntry, LedgerCore
+from tollgate_chassis.tape.archived import record_of
+from tollgate_chassis.tape.chain import GENESIS, row_hash
+from tollgate_ledger.core import JournalEntry
 from tollgate_ledger.core.rows import Row
-from tollgate_ledger.rows import record_of
+from tollgate_ledger.seal import Seal
+from tollgate_ledger.statements import INSERT_SEAL
 from tollgate_ledger.store import Batch, Store
-from tollgate_research.audit.comparing import is_equal, shown
-from tollgate_research.audit.expected import TABLES
-from tollgate_research.audit.reading import Connection, NoBooks, opened, read_dsn, rows
+from tollgate_research.audit.comparing import Comparison, shown
+from tollgate_research.audit.expected import PART_OF
+from tollgate_research.audit.reading import ARCHIVE, SEALS, Moment, Table, the_moment
+from tollgate_research.audit.stepping import Stepping
 from tollgate_research.audit.verify import desk_of
+from tollgate_research.books import Connection, NoBooks, connected, read_dsn
 
 # As many as make a commit cheap and a batch small.
 _BATCH = 1_000
-_ARCHIVE = "SELECT * FROM ledger.archive ORDER BY tape_sequence"
 # Of the checkpoint only the ends: the state in use may be of any moment before them.
-_CHECKPOINT = "SELECT desk, archived_sequence, chain_hash, entry, entry_hash FROM ledger.checkpoint"
-_COMPARED: dict[str, tuple[str, tuple[str, ...]]] = {
-    "archive": (_ARCHIVE, ("tape_sequence",)),
-    **{table.name: (table.statement, table.order) for table in TABLES},
-    "checkpoint": (_CHECKPOINT, ("desk",)),
-}
+_ENDS = ("desk", "archived_sequence", "chain_hash", "entry", "entry_hash")
+_COMPARED = (ARCHIVE, *PART_OF)
 # Where the administrator's password lies, below the state directory of `tollgate up`.
 SUPERUSER_PASSWORD = Path("secrets/postgres/postgres_password")
 _SCHEMA = ("roles.sql", "ledger.sql")
@@ -93,18 +93,21 @@ def administrator_of(reader_dsn: str, state_dir: Path, schema: Path) -> Administ
 async def rebuild(reader_dsn: str, administrator: Administrator, *, keep: bool) -> Rebuilt:
     """Make the books again beside those in use and compare; raises ``NoBooks``."""
     result = Rebuilt()
-    async with opened(reader_dsn) as connection, _fresh_database(administrator, keep=keep) as name:
+    async with connected(reader_dsn) as in_use, _fresh_database(administrator, keep=keep) as name:
         result.kept = name if keep else None
         dsn = administrator.of_database(name)
+        moment, desk = await the_moment(in_use), await desk_of(in_use)
         try:
-            result.archived = await _step_again(connection, dsn)
+            result.archived = await _step_again(moment.rows(in_use, ARCHIVE), dsn, desk)
         except ProcessEnd as end:
             raise NoBooks(f"the books cannot be made again: {end.why}") from end
-        async with opened(dsn) as fresh:
-            for table, (statement, key) in _COMPARED.items():
-                result.rows[table], what = await _compare(statement, key, connection, fresh)
-                if what:
-                    result.differences[table] = what
+        async with connected(dsn) as fresh:
+            await _copy_seals(moment.rows(in_use, SEALS), fresh, result)
+            made = await the_moment(fresh)
+            for table in _COMPARED:
+                rows = made.rows(fresh, table)
+                await _compare(table, rows, moment.rows(in_use, table), result)
+            _compare_ends(moment, made, result)
     return result
 
 
@@ -136,59 +139,73 @@ async def _apply_schema(administrator: Administrator, name: str) -> None:
         await connection.close()
 
 
-async def _step_again(connection: Connection, dsn: str) -> int:
-    """Write what the archive leads to and return how many records it has."""
-    desk = await desk_of(connection)
-    store, core, reading = Store(dsn, desk), LedgerCore(), Reading(desk)
+async def _step_again(rows: AsyncIterator[asyncpg.Record], dsn: str, desk: str) -> int:
+    """Write what the archive leads to, with the state at its end, and return how many records it has."""
+    store, stepping = Store(dsn, desk), Stepping(desk)
     await store.open()
-    done, records, effects = 0, list[Record](), list[object]()
+    done, records, effects, chain = 0, list[Record](), list[object](), GENESIS
     try:
-        async for row in rows(connection, _ARCHIVE):
-            record = record_of(row)
-            records.append(record)
-            message = reading.read(record)
-            if isinstance(message, Message):
-                effects += core.step(record.sequence, message).effects
+        async for row in rows:
+            chain = row_hash(chain, row)
+            if chain != row["chain_hash"]:
+                what = "is not the one that was archived; `tollgate audit verify` says more"
+                raise NoBooks(f"archive row {row['tape_sequence']} {what}")
             if len(records) == _BATCH:
                 await store.commit(_batch(records, effects))
                 records, effects = [], []
+            record = record_of(row)
+            records.append(record)
+            effects += stepping.step(record)
             done += 1
         if records:
-            await store.commit(_batch(records, effects))
+            last = records[-1]
+            state = Snapshot(last.sequence, last.message_id, stepping.state())
+            await store.commit(_batch(records, effects, state))
     finally:
         await store.close()
     return done
 
 
-def _batch(records: Sequence[Record], effects: Sequence[object]) -> Batch:
+def _batch(records: Sequence[Record], effects: Sequence[object], state: Snapshot | None = None) -> Batch:
     entries = tuple(effect for effect in effects if isinstance(effect, JournalEntry))
-    return Batch(tuple(records), entries, rows=tuple(effect for effect in effects if isinstance(effect, Row)))
+    return Batch(tuple(records), entries, state, tuple(effect for effect in effects if isinstance(effect, Row)))
 
 
-async def _compare(statement: str, key: tuple[str, ...], in_use: Connection, fresh: Connection) -> tuple[int, str]:
-    """Return how many rows are equal, and the first difference in words."""
-    made, count = rows(fresh, statement), 0
-    async for row in rows(in_use, statement):
-        other = await anext(made, None)
-        what = _difference(key, row, other)
-        if what:
-            return count, what
-        count += 1
-    other = await anext(made, None)
-    return count, "" if other is None else f"{_place(key, other)} was made again, and is not in use"
+async def _copy_seals(seals: AsyncIterator[asyncpg.Record], fresh: Connection, result: Rebuilt) -> None:
+    """Take over what nobody can make again; the database refuses a seal that is not of what was made."""
+    result.rows["seals"] = 0
+    names = [each.name for each in fields(Seal) if each.name != "desk"]
+    async for seal in seals:
+        try:
+            await fresh.execute(INSERT_SEAL, *(seal[name] for name in names), seal["signature"])
+        except asyncpg.IntegrityConstraintViolationError as error:
+            result.differences["seals"] = f"{seal['number']}: the database refuses it: {error}"
+            return
+        result.rows["seals"] += 1
 
 
-def _difference(key: tuple[str, ...], row: asyncpg.Record, other: asyncpg.Record | None) -> str:
-    here = tuple(row[name] for name in key)
-    if other is None or here < (there := tuple(other[name] for name in key)):
-        return f"{_place(key, row)} is in use, and was not made again"
-    if there < here:
-        return f"{_place(key, other)} was made again, and is not in use"
-    for name, value in row.items():
-        if not is_equal(value, other[name]):
-            return f"{_place(key, row)}: {name} is {shown(value)}, made again {shown(other[name])}"
-    return ""
+async def _compare(
+    table: Table, made: AsyncIterator[asyncpg.Record], in_use: AsyncIterator[asyncpg.Record], result: Rebuilt
+) -> None:
+    """Hold the table in use against the one that was made, which has what must be there."""
+
+    def note(row: str, what: str) -> None:
+        result.differences[table.name] = f"{row}: {what}"
+
+    comparison = Comparison(table, in_use, note)
+    async for row in made:
+        await comparison.expect(row)
+    await comparison.finish()
+    result.rows[table.name] = comparison.count
 
 
-def _place(key: tuple[str, ...], row: asyncpg.Record) -> str:
-    return ", ".join(f"{name} {shown(row[name])}" for name in key)
+def _compare_ends(in_use: Moment, made: Moment, result: Rebuilt) -> None:
+    stored, expected = ([dict(row) for row in moment.checkpoints] for moment in (in_use, made))
+    result.rows["checkpoint"] = len(stored)
+    if len(stored) != 1:
+        result.differences["checkpoint"] = f"{len(stored)} rows are there, expected one"
+        return
+    for name in _ENDS:
+        if stored[0][name] != expected[0][name]:
+            what = f"{name} is {shown(stored[0][name])}, the archive leads to {shown(expected[0][name])}"
+            result.differences.setdefault("checkpoint", what)

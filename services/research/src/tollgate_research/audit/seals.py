@@ -1,8 +1,7 @@
 """The ledger's seals: signed by a key that is not in the database, of the chains that are in it."""
 
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +9,15 @@ import asyncpg
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from tollgate_ledger.seal import Seal
+from tollgate_ledger.seal import SEAL_INTERVAL_S, Seal, key_id_of
 from tollgate_research.audit.findings import Audit, Part
-from tollgate_research.audit.reading import Connection, rows
+from tollgate_research.audit.reading import SEALS, Moment
+from tollgate_research.books import Connection
 
-# Beside each seal the hashes that the chains have there; their rows are proved by the chains themselves.
-_SEALS = """
-SELECT seals.*, archive.chain_hash AS archived, entries.chain_hash AS booked
-FROM ledger.seals
-LEFT JOIN ledger.archive ON archive.tape_sequence = seals.archived_sequence
-LEFT JOIN ledger.entries ON entries.id = seals.entry
-ORDER BY seals.number
-"""
-_KEY_ID_DIGITS = 16
+# Seals are minutes apart (`SEAL_INTERVAL_S`); a tail that is older by far has been left unsealed.
+SEALED_WITHIN_S = 12 * SEAL_INTERVAL_S
 _NOTHING_BOOKED = bytes(32)
+_S_US = 1_000_000
 
 
 class NoKeys(Exception):
@@ -34,7 +28,7 @@ def read_public_keys(path: Path) -> dict[str, VerifyKey]:
     """Return the public keys by key id, one in hexadecimal on each line; raises ``NoKeys``."""
     try:
         keys = [bytes.fromhex(line) for line in path.read_text().split()]
-        found = {hashlib.sha256(key).hexdigest()[:_KEY_ID_DIGITS]: VerifyKey(key) for key in keys}
+        found = {key_id_of(key): VerifyKey(key) for key in keys}
     except (OSError, ValueError) as error:
         raise NoKeys(f"the seals' public keys in {path} cannot be read: {error}") from error
     if not found:
@@ -63,23 +57,22 @@ def read_last_seal(path: Path) -> LastSeal | None:
 
 
 async def check_seals(
-    connection: Connection, audit: Audit, desk: str, keys: dict[str, VerifyKey], last: LastSeal | None
+    connection: Connection,
+    moment: Moment,
+    audit: Audit,
+    keys: dict[str, VerifyKey],
+    last: LastSeal | None,
+    sealed_within_s: int,
 ) -> None:
-    """Verify every seal, and that the newest that the ledger has kept outside the database is among them.
-
-    ``last`` must have been read before the connection's transaction began, or it may be of a seal that came after it.
-    """
-    if last is None:
-        audit.not_proved.append("that no seal was removed at the end: the ledger's own copy of the last is not here")
-    kept = last
-    previous: asyncpg.Record | None = None
-    async for row in rows(connection, _SEALS):
+    """Verify every seal, that the newest that was kept outside the database is among them, and that it is not old."""
+    previous, kept = None, last
+    async for row in moment.rows(connection, SEALS):
         audit.checked[Part.SEALS] += 1
         expected = (previous["number"] if previous else 0) + 1
         if row["number"] != expected:
             audit.note(Part.SEALS, "seals", min(expected, row["number"]), f"is missing; seal {row['number']} follows")
             return
-        what = _fault(row, previous, desk, keys)
+        what = _fault(row, previous, audit.desk, keys)
         if not what and kept is not None and row["number"] == kept.number:
             same = row["signature"].hex() == kept.signature
             what, kept = "" if same else "is not the one that the ledger has kept outside the database", None
@@ -89,8 +82,20 @@ async def check_seals(
         audit.sealed, audit.sealed_us, previous = row["archived_sequence"], row["at_us"], row
     if kept is not None:
         audit.note(Part.SEALS, "seals", kept.number, "is missing: the ledger has kept it outside the database")
-    if previous is None and audit.archived:
-        audit.note(Part.SEALS, "seals", "", f"{audit.archived} records are archived, and no seal is there")
+    elif audit.archived:
+        _check_tail(audit, last, sealed_within_s)
+
+
+def _check_tail(audit: Audit, last: LastSeal | None, sealed_within_s: int) -> None:
+    """Look at what lies behind the last seal."""
+    if last is None:
+        audit.not_proved.append("that no seal was removed at the end: the ledger's own copy of the last is not here")
+    unsealed_us = audit.newest_us - (audit.sealed_us or audit.first_us)
+    if audit.sealed < audit.archived and unsealed_us > sealed_within_s * _S_US:
+        what = f"records {audit.sealed + 1} to {audit.archived} are under none, for {unsealed_us / _S_US:,.0f} s"
+        audit.note(Part.SEALS, "seals", "", what)
+    elif not audit.sealed:
+        audit.not_proved.append("that no tail was rewritten: there is no seal yet")
 
 
 def _fault(row: asyncpg.Record, previous: asyncpg.Record | None, desk: str, keys: dict[str, VerifyKey]) -> str:
@@ -100,11 +105,10 @@ def _fault(row: asyncpg.Record, previous: asyncpg.Record | None, desk: str, keys
     key = keys.get(row["key_id"])
     if key is None:
         return f"is signed with key {row['key_id']}, which is none of the public keys"
-    names = ("number", "archived_sequence", "archive_hash", "entry", "entry_hash", "at_us", "key_id")
-    seal = Seal(desk=desk, **{name: row[name] for name in names})
+    seal = Seal(desk=desk, **{each.name: row[each.name] for each in fields(Seal) if each.name != "desk"})
     try:
         key.verify(seal.signed_bytes(), row["signature"])
-    except (BadSignatureError, ValueError):
+    except (BadSignatureError, ValueError, TypeError, AttributeError):
         return "the signature is not of what the row says"
     if row["archived"] != seal.archive_hash:
         return f"the archive up to {seal.archived_sequence} is not the one that was sealed: records were rewritten"

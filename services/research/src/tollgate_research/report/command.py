@@ -54,7 +54,8 @@ def report(
     """
     from tollgate_contracts.money import install_exact_context  # noqa: PLC0415 - `tollgate --help` stays fast
     from tollgate_research import layout  # noqa: PLC0415 - as above
-    from tollgate_research.report.reading import READER_DSN, NoDatabase, NothingBooked  # noqa: PLC0415 - as above
+    from tollgate_research.books import READER_DSN, NoBooks, read_dsn  # noqa: PLC0415 - as above
+    from tollgate_research.report.reading import NothingBooked  # noqa: PLC0415 - as above
     from tollgate_research.report.span import BadSpan, read_span  # noqa: PLC0415 - as above
     from tollgate_research.report.terminal import text_page  # noqa: PLC0415 - as above
     from tollgate_research.report.values import report_json  # noqa: PLC0415 - as above
@@ -62,13 +63,13 @@ def report(
     install_exact_context()
     try:
         span = read_span(since, until)
-        dsn = _dsn(dsn_file or state_dir / READER_DSN)
+        dsn = read_dsn(dsn_file or state_dir / READER_DSN)
         made, written = asyncio.run(_report(dsn, span, Wanted(html, csv, parquet, lots)))
     except BadSpan as error:
         _fail(_USAGE, str(error))
     except NothingBooked as error:
         _fail(_NOTHING, str(error))
-    except NoDatabase as error:
+    except NoBooks as error:
         _fail(_NO_DATABASE, str(error))
     if as_json:
         typer.echo(json.dumps(report_json(made), indent=2))
@@ -78,21 +79,13 @@ def report(
         Console(stderr=True, highlight=False, markup=False).print(f"wrote {path}", soft_wrap=True)
 
 
-def _dsn(path: Path) -> str:
-    from tollgate_research.report.reading import NoDatabase  # noqa: PLC0415 - `tollgate --help` stays fast
-
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise NoDatabase(f"the database's address is not known: {path}: {error.strerror}") from error
-
-
 async def _report(dsn: str, span: "Span", wanted: Wanted) -> tuple["Report", list[Path]]:
     """Read the report and write what is wanted of it, all from one state of the books."""
-    from tollgate_research.report import exporting  # noqa: PLC0415 - `tollgate --help` stays fast
+    from tollgate_research.books import opened  # noqa: PLC0415 - `tollgate --help` stays fast
+    from tollgate_research.report import exporting  # noqa: PLC0415 - as above
     from tollgate_research.report.lots import NoLots, write_lots  # noqa: PLC0415 - as above
     from tollgate_research.report.page import page  # noqa: PLC0415 - as above
-    from tollgate_research.report.reading import opened, read_report  # noqa: PLC0415 - as above
+    from tollgate_research.report.reading import read_report  # noqa: PLC0415 - as above
 
     written: list[Path] = []
     async with opened(dsn) as connection:

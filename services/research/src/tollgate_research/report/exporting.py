@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa  # type: ignore[import-untyped]  # - the package has no types
 from pyarrow import csv, parquet
 
-from tollgate_research.report.reading import Connection
+from tollgate_research.books import Connection
 from tollgate_research.report.span import Span
 from tollgate_research.report.values import Report, report_json
 
@@ -66,9 +66,10 @@ TABLES = (
     Table(
         "trade_costs",
         (
-            *("tape_sequence", "ts_us", "symbol", "side", "quantity", "price", "reference_price", "reference_source"),
-            *("slippage", "fee", "fee_value", "maker", "client_order_id", "trip", "purpose", *_WHY),
-            *("fee_expected", "fee_finding"),
+            *("tape_sequence", "ts_us", "symbol", "trade_id", "side", "quantity", "price"),
+            *("reference_price", "reference_source"),
+            *("slippage", "fee", "fee_currency", "fee_value", "maker", "client_order_id", "trip", "purpose", *_WHY),
+            *("fee_expected", "fee_finding", "slippage_expected"),
         ),
         time="ts_us",
         order="tape_sequence",
@@ -101,6 +102,8 @@ _TEXTS = frozenset(
         "config_hash",
         "purpose",
         "fee_finding",
+        "trade_id",
+        "fee_currency",
     }
     | {"entry_order", "exit_order", "client_order_id", "reference_source"}
 )

@@ -27,11 +27,18 @@ def result_figures(report: Report, wording: Wording) -> list[Figure]:
     return [
         Figure("Net result", wording.money(change.parts.net, signed=True), earned),
         Figure("Equity", wording.money(change.last.equity), f"{wording.amount(change.first.equity)} at the start"),
-        Figure("Deepest fall", wording.money(exposure.drawdown), f"{percent(exposure.drawdown_share, 2)} of the peak"),
+        Figure("Deepest fall", wording.money(exposure.drawdown), _share_of_fall(report)),
         _daily("Sharpe", report.daily.sharpe),
         _daily("Sortino", report.daily.sortino),
         Figure("Best day", percent(report.daily.best, 2), worst),
     ]
+
+
+def _share_of_fall(report: Report) -> str:
+    """Return what share the deepest fall was, and where another one was a larger share, what that was."""
+    share, highest = report.exposure.drawdown_share, report.exposure.drawdown_share_highest
+    steeper = f"another was {percent(highest, 2)}" if percent(highest, 2) != percent(share, 2) else ""
+    return join((f"{percent(share, 2)} of the peak", steeper))
 
 
 def _grown(report: Report, wording: Wording) -> str:
@@ -79,12 +86,14 @@ def trading_figures(report: Report, wording: Wording) -> list[Figure]:
     highest = "" if exposure.highest is None else f"{percent(exposure.highest)} at most"
     makers = f"{trading.maker_fills:,} of {plural(trading.fills, 'fill')}"
     unlike = f"{plural(trading.fee_findings, 'fee')} not as the cost model says" if trading.fee_findings else ""
+    model = trading.slippage_expected_bps
+    expected = "" if model is None else f"{measured(model, 'bps')} by the cost model"
     at_stake = "" if exposure.in_market is None else f"in the market {percent(exposure.in_market)} of the time"
     return [
         Figure("Turnover", wording.money(trading.turnover), times),
         Figure("Exposure", percent(exposure.mean), join((highest, at_stake))),
         Figure("Maker share", percent(trading.maker_share), makers),
         Figure("Fees", measured(trading.fees_bps, "bps"), join(("of turnover", unlike))),
-        Figure("Slippage", measured(trading.slippage_bps, "bps"), "of turnover"),
+        Figure("Slippage", measured(trading.slippage_bps, "bps"), join(("of turnover", expected))),
         Figure("Treasury", wording.money(report.change.last.treasury), _grown(report, wording)),
     ]

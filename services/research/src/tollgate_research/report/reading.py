@@ -1,18 +1,15 @@
 """The report's values, read from the books: in one transaction that sees one state of them and can change nothing."""
 
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, TypeAlias
 
 import asyncpg
 
 from tollgate_contracts.money import ZERO
-from tollgate_contracts.subjects import writer_prefix
+from tollgate_research.books import Connection
 from tollgate_research.report import statements, statistics
+from tollgate_research.report.configurations import Taken, first_books, taken
 from tollgate_research.report.span import DAY_US, Span
 from tollgate_research.report.values import (
     Attribution,
@@ -32,12 +29,6 @@ from tollgate_research.report.values import (
     TripStatistics,
 )
 
-# Where `tollgate up` puts the way into the database for whoever may only read, below its state directory.
-READER_DSN = Path("secrets/reader/postgres_dsn")
-SCHEMA_VERSION = 3
-_CONNECT_S = 5.0
-# A report over millions of fills takes seconds; what takes longer than this has gone wrong.
-_STATEMENT_S = 600
 # As many points as a wide screen shows.
 CURVE_PARTS = 480
 # As many trips as a page shows of the best, the worst and the last.
@@ -52,43 +43,9 @@ HOLD_BOUNDS_US = (
 )
 _QUANTILES = (10, 25, 50, 75, 90, 100)
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-
-
-class NoDatabase(Exception):
-    """The books cannot be asked: nobody answers, or not with the schema that this version reads."""
-
 
 class NothingBooked(Exception):
     """There is no state of the books in the span."""
-
-
-@asynccontextmanager
-async def opened(dsn: str) -> AsyncIterator[Connection]:
-    """Open one read-only view of the books; raises ``NoDatabase``."""
-    try:
-        connection = await asyncpg.connect(
-            dsn, timeout=_CONNECT_S, server_settings={"statement_timeout": str(_STATEMENT_S * 1_000)}
-        )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise NoDatabase(f"the books cannot be asked: {error or 'no answer'}") from error
-    try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            await _check_schema(connection)
-            yield connection
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise NoDatabase(f"the books do not answer any more: {error}") from error
-    finally:
-        await connection.close()
-
-
-async def _check_schema(connection: Connection) -> None:
-    try:
-        version = await connection.fetchval("SELECT version FROM ledger.schema_version")
-    except asyncpg.PostgresError as error:
-        raise NoDatabase(f"there are no books in this database: {error}") from error
-    if version != SCHEMA_VERSION:
-        raise NoDatabase(f"the books have schema version {version}; this version reads {SCHEMA_VERSION}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +56,19 @@ class _Bounds:
     first: Point
     last: Point
 
+    @property
+    def sequences(self) -> tuple[int, int]:
+        """Return the tape sequences between which all of the span lies, the first outside it."""
+        return self.first.tape_sequence, self.last.tape_sequence
+
 
 async def read_report(connection: Connection, asked: Span) -> Report:
     """Return the report of a span; raises ``NothingBooked``."""
     bounds = await _bounds(connection, asked)
     trading, slippage = await _trading(connection, bounds)
-    trips, change = await _trips(connection, asked), _change(bounds, slippage)
+    trips, change = await _trips(connection, bounds), _change(bounds, slippage)
     shown = [
-        await _trip_list(connection, statement, asked)
+        await _trip_list(connection, statement, bounds)
         for statement in (statements.TRIPS_BEST, statements.TRIPS_WORST, statements.TRIPS_LAST)
     ]
     return Report(
@@ -116,8 +78,8 @@ async def read_report(connection: Connection, asked: Span) -> Report:
         change=change,
         trips=trips,
         open_net=change.parts.net - trips.parts.net,
-        groups=await _groups(connection, asked),
-        daily=await _daily(connection, asked),
+        groups=await _groups(connection, bounds),
+        daily=await _daily(connection, Span(bounds.span.from_us, asked.until_us)),
         exposure=await _exposure(connection, bounds),
         trading=trading,
         best_trips=shown[0],
@@ -127,15 +89,14 @@ async def read_report(connection: Connection, asked: Span) -> Report:
 
 
 async def _bounds(connection: Connection, asked: Span) -> _Bounds:
-    last = await connection.fetchrow(statements.POINT_LAST, asked.from_us, asked.until_us)
-    if last is None:
+    before, last = [await connection.fetchrow(statements.POINT_BEFORE, us) for us in (asked.from_us, asked.until_us)]
+    if last is None or last == before:
         raise NothingBooked("the books say nothing of this span")
-    before = await connection.fetchrow(statements.POINT_BEFORE, asked.from_us)
-    first = before or await _one(connection, statements.POINT_FIRST, asked.from_us, asked.until_us)
+    first = before or await _one(connection, statements.POINT_FIRST)
     # A span without a beginning or an end is one from the first to the last that the books tell of.
     extent = await _one(connection, statements.EXTENT, asked.from_us, asked.until_us)
-    span = Span(max(asked.from_us, extent["first_us"]), min(asked.until_us, extent["last_us"] + 1))
-    return _Bounds(span, Point(**first), Point(**last))
+    from_us = max(asked.from_us, extent["first_us"]) if before is None else asked.from_us
+    return _Bounds(Span(from_us, min(asked.until_us, extent["last_us"] + 1)), Point(**first), Point(**last))
 
 
 async def _one(connection: Connection, statement: str, *arguments: object) -> asyncpg.Record:
@@ -160,7 +121,7 @@ def _change(bounds: _Bounds, slippage: Decimal) -> Change:
 async def _trading(connection: Connection, bounds: _Bounds) -> tuple[Trading, Decimal]:
     """Return what was traded, and what slipped in all."""
     first, last = bounds.first, bounds.last
-    row = await _one(connection, statements.TRADING, first.tape_sequence, last.tape_sequence)
+    row = await _one(connection, statements.TRADING, *bounds.sequences)
     turnover, fees = row["turnover"], last.fees - first.fees
     equity = (first.equity + last.equity) / 2
     trading = Trading(
@@ -171,6 +132,7 @@ async def _trading(connection: Connection, bounds: _Bounds) -> tuple[Trading, De
         maker_fills=row["maker_fills"],
         fees_bps=_ratio(fees, turnover, 10_000),
         slippage_bps=_ratio(row["slippage"], turnover, 10_000),
+        slippage_expected_bps=_ratio(row["slippage_expected"], turnover, 10_000),
         fee_findings=row["fee_findings"],
     )
     return trading, row["slippage"]
@@ -180,12 +142,12 @@ def _ratio(part: Decimal, whole: Decimal, scale: int = 1) -> float | None:
     return float(part) / float(whole) * scale if whole else None
 
 
-async def _trips(connection: Connection, span: Span) -> TripStatistics:
-    row = await _one(connection, statements.TRIP_SUMS, span.from_us, span.until_us)
+async def _trips(connection: Connection, bounds: _Bounds) -> TripStatistics:
+    row = await _one(connection, statements.TRIP_SUMS, *bounds.sequences)
     count = row["count"]
     sample = None
     if count <= statistics.RESAMPLED_MAX:
-        sample = [each["net"] for each in await connection.fetch(statements.TRIP_NETS, span.from_us, span.until_us)]
+        sample = [each["net"] for each in await connection.fetch(statements.TRIP_NETS, *bounds.sequences)]
     sums = statistics.Results(
         count, float(row["gained"]), float(row["given_back"]), row["gained_squared"], row["lost_squared"]
     )
@@ -204,7 +166,7 @@ async def _trips(connection: Connection, span: Span) -> TripStatistics:
         parts=_parts(row),
         corrections=row["corrections"],
         found_open=row["found_open"],
-        hold_times=await _hold_times(connection, span),
+        hold_times=await _hold_times(connection, bounds),
     )
 
 
@@ -212,11 +174,11 @@ def _parts(row: asyncpg.Record, other: Decimal = ZERO) -> Attribution:
     return Attribution(row["edge"], row["slippage"], row["fees"], row["funding"], row["net"], other)
 
 
-async def _hold_times(connection: Connection, span: Span) -> HoldTimes:
-    bins = await connection.fetch(statements.HOLD_COUNTS, span.from_us, span.until_us, list(HOLD_BOUNDS_US))
+async def _hold_times(connection: Connection, bounds: _Bounds) -> HoldTimes:
+    bins = await connection.fetch(statements.HOLD_COUNTS, *bounds.sequences, list(HOLD_BOUNDS_US))
     counts = {row["bin"]: row["count"] for row in bins}
     fractions = [percent / 100 for percent in _QUANTILES]
-    quantiles = await connection.fetchval(statements.HOLD_QUANTILES, span.from_us, span.until_us, fractions)
+    quantiles = await connection.fetchval(statements.HOLD_QUANTILES, *bounds.sequences, fractions)
     return HoldTimes(
         HOLD_BOUNDS_US,
         tuple(counts.get(number, 0) for number in range(len(HOLD_BOUNDS_US) + 1)),
@@ -224,10 +186,10 @@ async def _hold_times(connection: Connection, span: Span) -> HoldTimes:
     )
 
 
-async def _groups(connection: Connection, span: Span) -> tuple[Group, ...]:
+async def _groups(connection: Connection, bounds: _Bounds) -> tuple[Group, ...]:
     """Return the groups by what they are grouped by, in its order, and by name; hours are those of closing, UTC."""
     groups = []
-    for row in await connection.fetch(statements.GROUPS, span.from_us, span.until_us):
+    for row in await connection.fetch(statements.GROUPS, *bounds.sequences):
         by = next(name for name in statements.GROUPED_BY if not row[f"no_{name}"])
         groups.append(Group(by, row[by] or "none", row["count"], row["won"], _parts(row)))
     order = {name: place for place, name in enumerate(statements.GROUPED_BY)}
@@ -260,24 +222,24 @@ def day_return(day: Day) -> float | None:
 
 
 async def _exposure(connection: Connection, bounds: _Bounds) -> Exposure:
-    first, last = bounds.first, bounds.last
-    rows = await connection.fetch(
-        statements.CURVE, first.tape_sequence, last.tape_sequence, first.ts_us, last.ts_us, CURVE_PARTS
-    )
+    span = bounds.span
+    rows = await connection.fetch(statements.CURVE, *bounds.sequences, span.from_us, span.until_us, CURVE_PARTS)
     lasted_us = sum(int(row["lasted_us"]) for row in rows)
     equity_time = sum(row["equity_time"] for row in rows)
+    deepest = max(rows, key=lambda row: row["drawdown"])
     return Exposure(
-        drawdown=max((row["drawdown"] for row in rows), default=ZERO),
-        drawdown_share=max((row["drawdown_share"] or 0.0 for row in rows), default=0.0),
+        drawdown=deepest["drawdown"],
+        drawdown_share=deepest["drawdown_share"] or 0.0,
+        drawdown_share_highest=max(row["share_highest"] or 0.0 for row in rows),
         mean=sum(row["exposure_time"] for row in rows) / equity_time if equity_time > 0 else None,
         highest=max((row["exposure_highest"] for row in rows if row["exposure_highest"] is not None), default=None),
         in_market=sum(int(row["in_market_us"] or 0) for row in rows) / lasted_us if lasted_us else None,
-        curve=tuple(CurvePoint(row["ts_us"], row["equity"], row["transfers"], row["drawdown"]) for row in rows),
+        curve=tuple(CurvePoint(row["at_us"], row["equity"], row["transfers"], row["drawdown"]) for row in rows),
     )
 
 
-async def _trip_list(connection: Connection, statement: str, span: Span) -> tuple[Trip, ...]:
-    rows = await connection.fetch(statement, span.from_us, span.until_us, TRIPS_SHOWN)
+async def _trip_list(connection: Connection, statement: str, bounds: _Bounds) -> tuple[Trip, ...]:
+    rows = await connection.fetch(statement, *bounds.sequences, TRIPS_SHOWN)
     named = (
         *("number", "symbol", "side", "opened_us", "closed_us", "entry_price", "exit_price", "quantity"),
         *("trigger", "signal", "regime", "tier", "r"),
@@ -288,33 +250,30 @@ async def _trip_list(connection: Connection, statement: str, span: Span) -> tupl
 async def _provenance(connection: Connection, bounds: _Bounds) -> Provenance:
     checkpoint = await _one(connection, statements.CHECKPOINT)
     desk = checkpoint["desk"] or ""
-    between = (bounds.first.tape_sequence, bounds.last.tape_sequence)
-    policies = await connection.fetch(statements.POLICIES, *between)
-    currency, models = await _cost_models(connection, desk, bounds)
+    policies = await connection.fetch(statements.POLICIES, *bounds.sequences)
+    configs = await taken(connection, desk, *bounds.sequences)
     return Provenance(
         desk=desk,
-        quote_currency=currency,
+        quote_currency=configs[0].parameters.quote_currency if configs else "quote",
         archived_sequence=checkpoint["archived_sequence"],
         policies=tuple(ConfigInForce(**row) for row in policies),
-        cost_models=models,
+        cost_models=await _cost_models(connection, desk, configs, bounds),
     )
 
 
-async def _cost_models(connection: Connection, desk: str, bounds: _Bounds) -> tuple[str, tuple[ConfigInForce, ...]]:
-    """Return the quote currency, and each cost model as the first books under each configuration name it."""
-    prefix = writer_prefix(desk, "ledger")
-    first, last = bounds.first, bounds.last
-    configs = await connection.fetch(statements.CONFIGS, first.tape_sequence, last.tape_sequence, f"{prefix}.config")
-    currency = "quote"
+async def _cost_models(
+    connection: Connection, desk: str, configs: Sequence[Taken], bounds: _Bounds
+) -> tuple[ConfigInForce, ...]:
+    """Return each cost model as the first books under each configuration name it."""
     said: list[tuple[int, str]] = []
-    for config in configs:
-        text = json.loads(json.loads(config["body"])["text"])
-        currency = text.get("quote_currency", currency)
-        books = await connection.fetchrow(statements.BOOKS_AFTER, config["tape_sequence"], f"{prefix}.books")
-        content: dict[str, Any] = {} if books is None else json.loads(books["body"])
-        if "cost_model" in content:
-            said.append((max(content["ts_us"], bounds.span.from_us), content["cost_model"]))
-    return currency, _in_force(said, bounds.span.until_us)
+    for place, config in enumerate(configs, start=1):
+        if config.tape_sequence > bounds.last.tape_sequence:
+            break
+        until = configs[place].tape_sequence if place < len(configs) else None
+        books = await first_books(connection, desk, config, until)
+        if books is not None:
+            said.append((max(books.ts_us, bounds.span.from_us), books.cost_model))
+    return _in_force(said, bounds.span.until_us)
 
 
 def _in_force(said: Sequence[tuple[int, str]], until_us: int) -> tuple[ConfigInForce, ...]:

@@ -6,8 +6,8 @@ and accelerated, so that the same books give the same report. All are two-sided,
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats  # type: ignore[import-untyped]  # - the package has no types
@@ -23,6 +23,8 @@ RETURNS_MIN = 5
 RESAMPLED_MAX = 1_000
 _RESAMPLES = 4_999
 _SEED = 20_091_031
+# Values that differ by less than this part of the largest differ in how a division has ended, and in nothing else.
+_FLAT = 1e-9
 # Values that one round of resampling holds at once: some ten megabytes.
 _AT_ONCE = 1_000_000
 
@@ -46,7 +48,7 @@ def share(hits: int, count: int) -> Estimate:
 
 def mean(sample: Moments) -> Estimate:
     """Return a mean with Student's interval, which one value or equal ones do not have."""
-    if sample.mean is None or sample.count < 2 or not sample.deviation:  # noqa: PLR2004 - one has no deviation
+    if sample.mean is None or sample.deviation is None or sample.deviation <= _FLAT * abs(sample.mean):
         return Estimate(sample.mean, None, sample.count)
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, sample.count - 1) * sample.deviation / math.sqrt(sample.count)
     interval = Interval(float(sample.mean - reach), float(sample.mean + reach), "Student")
@@ -114,29 +116,49 @@ def sharpe(returns: Sequence[float]) -> Estimate:
     values = np.asarray(returns, dtype=float)
     if len(values) < 2 or _is_flat(values):  # noqa: PLR2004 - one has no deviation
         return Estimate(None, None, len(values))
-
-    def ratio(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        deviation = drawn.std(axis=axis, ddof=1)
-        average = drawn.mean(axis=axis)
-        return np.asarray(np.divide(average, deviation, out=np.zeros_like(average), where=deviation > 0))
-
-    year = math.sqrt(DAYS_A_YEAR)
-    bounds = _resampled(values, ratio) if len(values) >= RETURNS_MIN else None
-    interval = None if bounds is None else Interval(bounds[0] * year, bounds[1] * year, "bootstrap")
-    return Estimate(float(ratio(values)) * year, interval, len(values))
+    return _a_year(values, _deviation)
 
 
 def sortino(returns: Sequence[float]) -> Estimate:
     """Return mean over downside deviation from zero of daily returns, a year's; without a losing day there is none."""
     values = np.asarray(returns, dtype=float)
-    downside = math.sqrt(float(np.mean(np.minimum(values, 0.0) ** 2))) if len(values) else 0.0
-    if len(values) < 2 or not downside:  # noqa: PLR2004 - one day is no sample
+    if len(values) < 2 or float(_downside(values)) <= _FLAT * np.abs(values).max():  # noqa: PLR2004 - no sample
         return Estimate(None, None, len(values))
-    return Estimate(float(values.mean()) / downside * math.sqrt(DAYS_A_YEAR), None, len(values))
+    return _a_year(values, _downside)
+
+
+def _deviation(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(drawn.std(axis=axis, ddof=1))
+
+
+def _downside(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(np.sqrt(np.mean(np.minimum(drawn, 0.0) ** 2, axis=axis)))
+
+
+def _a_year(values: np.ndarray, spread: Callable[[np.ndarray, int], np.ndarray]) -> Estimate:
+    """Return mean over spread, for a year."""
+
+    def slope(drawn: np.ndarray, axis: int = -1) -> np.ndarray:
+        """The ratio by another name, between -1 and 1, that is finite also where a resample has no spread."""
+        average = drawn.mean(axis=axis)
+        length = np.hypot(average, spread(drawn, axis))
+        return np.asarray(np.divide(average, length, out=np.zeros_like(average), where=length > 0))
+
+    year = math.sqrt(DAYS_A_YEAR)
+    estimate = Estimate(float(values.mean() / spread(values, -1)) * year, None, len(values))
+    bounds = _resampled(values, slope) if len(values) >= RETURNS_MIN else None
+    low, high = (None, None) if bounds is None else (_ratio(bounds[0]), _ratio(bounds[1]))
+    if low is None:
+        return estimate
+    return replace(estimate, interval=Interval(low * year, None if high is None else high * year, "bootstrap"))
+
+
+def _ratio(slope: float) -> float | None:
+    return slope / math.sqrt(1 - slope**2) if abs(slope) < 1 - _FLAT else None
 
 
 def _is_flat(values: np.ndarray) -> bool:
-    return bool(np.all(values == values[0]))
+    return bool(np.ptp(values) <= _FLAT * np.abs(values).max())
 
 
 def _resampled(values: np.ndarray, statistic: object) -> tuple[float, float] | None:

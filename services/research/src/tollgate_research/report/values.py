@@ -30,7 +30,7 @@ class Point:
     charges: Exact
     """Apart from any trade, less what was paid back."""
     other: Exact
-    """Dust, and what no evidence explains."""
+    """Dust, and what is missing of what no evidence explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Attribution:
     funding: Exact
     net: Exact
     other: Exact = ZERO
-    """Dust, and what no evidence explains; a round trip has none."""
+    """Dust, and what is missing of what no evidence explains; a round trip has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Daily:
-    """Statistics of the returns of whole days, a year having 365."""
+    """Statistics of the returns of whole days, a year having 365; the day of the desk's opening is none."""
 
     days: tuple[Day, ...]
     sharpe: Estimate
@@ -166,7 +166,9 @@ class Exposure:
 
     drawdown: Exact
     drawdown_share: float
-    """Of the equity that there would have been at the peak."""
+    """Of the equity that there would have been without that fall."""
+    drawdown_share_highest: float
+    """The like of the fall of which it was highest, which may be another one."""
     mean: float | None
     """Value of the positions over equity, over time."""
     highest: float | None
@@ -189,6 +191,8 @@ class Trading:
     maker_fills: int
     fees_bps: float | None
     slippage_bps: float | None
+    slippage_expected_bps: float | None
+    """By the model of costs."""
     fee_findings: int
     """Fills whose fee is not what the model of costs says."""
 

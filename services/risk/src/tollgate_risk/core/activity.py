@@ -11,6 +11,7 @@ from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import FeedState, Quote
 from tollgate_contracts.money import Exact
 from tollgate_contracts.reasons import Finding, Reason
+from tollgate_contracts.reconciliation import Difference, Reconcile, Repair
 from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_risk.core.policy import PolicyRules
 from tollgate_risk.core.windows import RollingCount
@@ -65,6 +66,8 @@ class Activity:
     """What execution said last of each group of venue calls that it has said anything of."""
     drifts: dict[str, Exact] = field(default_factory=dict)
     """By currency in which books and venue differ: venue minus books. As many as the venue has currencies."""
+    position_drifts: dict[str, str] = field(default_factory=dict)
+    """By symbol of a perpetual of which execution and venue differ: how, in execution's words."""
 
     def govern(self, rules: PolicyRules, now_us: int) -> None:
         """Take over what a policy says of windows, and begin anew where its revision says so."""
@@ -121,6 +124,17 @@ class Activity:
             self.drifts[message.currency] = message.difference
         else:
             self.drifts.pop(message.currency, None)
+
+    def note_reconcile(self, message: Reconcile) -> None:
+        """Note a difference in a position, or its end; no other difference that execution finds is told when it ends.
+
+        The trades behind one that is not told show in the balance, of which the books speak.
+        """
+        if message.difference is not Difference.POSITION_DRIFT:
+            return
+        self.position_drifts.pop(message.subject, None)
+        if message.repair is Repair.FLAGGED:
+            self.position_drifts[message.subject] = message.differed
 
 
 def _is_venue_error(message: Order) -> bool:

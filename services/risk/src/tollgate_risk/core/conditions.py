@@ -91,7 +91,7 @@ def _win_rate(state: RiskState, rules: PolicyRules) -> Seen:
 
 
 def _ledger_drift(state: RiskState, _rules: PolicyRules) -> Seen:
-    return len(state.activity.drifts)
+    return len(state.activity.drifts) + len(state.activity.position_drifts)
 
 
 def _reconciliation_lag(state: RiskState, _rules: PolicyRules) -> Seen:

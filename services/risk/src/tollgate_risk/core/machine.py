@@ -14,7 +14,7 @@ from tollgate_contracts.execution import Bust, Fill, Order, Refusal
 from tollgate_contracts.ledger import Drift
 from tollgate_contracts.marketdata import Clock, Feed, Funding, Instrument, Quote
 from tollgate_contracts.reasons import Finding
-from tollgate_contracts.reconciliation import Account, Movement
+from tollgate_contracts.reconciliation import Account, Movement, Reconcile
 from tollgate_contracts.risk import Decision, KillSwitch, Outcome, Policy
 from tollgate_contracts.safety import Breaker
 from tollgate_contracts.strategy import Action, Intent, Purpose
@@ -34,7 +34,7 @@ from tollgate_risk.core.state import Kill, MarketQuote, NextFunding, RiskState
 _NO_POLICY_HASH = "0" * 64
 _MS = 1_000
 # What may change the mode: time, money, data and their trust; and what lets the kill switch go on.
-_REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Bust, Account, Movement, Feed, Drift, Breaker})
+_REVIEWED = frozenset({Policy, KillSwitch, Clock, Fill, Bust, Account, Movement, Feed, Drift, Reconcile, Breaker})
 _ACTED_UPON = frozenset({KillSwitch, Clock, Order, Fill, Bust, Refusal})
 _STATE: TypeAdapter[RiskState] = TypeAdapter(RiskState)
 
@@ -60,6 +60,7 @@ class RiskCore:
             Refusal: self._take_refusal,
             Funding: self._take_funding,
             Drift: self._take_drift,
+            Reconcile: self._take_reconcile,
             Breaker: self._take_breaker,
         }
 
@@ -215,8 +216,8 @@ class RiskCore:
             state.fault = f"fill {message.trade.trade_id} came before any account"
             return
         try:
-            state.portfolio.apply(message, perpetual=state.is_perpetual(message.symbol))
-            state.results.book(state, message, stopped=stopped)
+            booking = state.portfolio.apply(message, perpetual=state.is_perpetual(message.symbol))
+            state.results.book(state, message, booking, stopped=stopped)
         except (ValueError, ArithmeticError) as error:
             state.fault = f"fill {message.trade.trade_id} cannot be booked: {error}"
             return
@@ -231,8 +232,8 @@ class RiskCore:
             state.fault = f"bust {message.trade.trade_id} came before any account"
             return
         try:
-            state.portfolio.undo(message, perpetual=state.is_perpetual(message.symbol))
-            state.results.undo(state, message)
+            booking = state.portfolio.undo(message, perpetual=state.is_perpetual(message.symbol))
+            state.results.undo(state, message, booking)
         except (ValueError, ArithmeticError) as error:
             state.fault = f"bust {message.trade.trade_id} cannot be taken back: {error}"
             return
@@ -246,11 +247,12 @@ class RiskCore:
             return
         if policy is not None and (message.venue, message.account) != (policy.venue, policy.account):
             return
-        if state.portfolio.move(message):
+        carried = state.portfolio.move(message)
+        if carried is not None:
             reconciliation.note_movement(state, message)
-            if message.currency == state.portfolio.quote_currency:
-                state.results.move(message)
-                state.results.watch(state)
+            state.exposures.touch((carried.symbol,) if carried.symbol else ())
+            state.results.move(message, carried, state.now_us)
+            state.results.watch(state)
 
     def _take_refusal(self, _reply: Reply, message: Refusal) -> None:
         released = self._state.orders.refuse(message)
@@ -259,6 +261,9 @@ class RiskCore:
 
     def _take_drift(self, _reply: Reply, message: Drift) -> None:
         self._state.activity.note_drift(message)
+
+    def _take_reconcile(self, _reply: Reply, message: Reconcile) -> None:
+        self._state.activity.note_reconcile(message)
 
     def _take_breaker(self, _reply: Reply, message: Breaker) -> None:
         self._state.activity.note_breaker(message)

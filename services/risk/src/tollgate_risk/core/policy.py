@@ -231,7 +231,7 @@ class ConditionRules(Value):
     win_rate: Annotated[FloorRule | None, Tighter.NEVER]
     """Winning round trips among the last ones, in basis points; too few is what counts."""
     ledger_drift: Rule
-    """Currencies in which books and venue differ."""
+    """Currencies in which books and venue differ, and perpetuals of which execution and venue do."""
     reconciliation_lag: Rule
     """Milliseconds since the venue last stated the account."""
 

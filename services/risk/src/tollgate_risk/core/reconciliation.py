@@ -177,6 +177,7 @@ def clean(state: "RiskState") -> tuple[str, ...]:
     """Return what is in the way of a release of the kill switch, in words; empty when nothing is."""
     reconciliation = state.reconciliation
     drifts = [f"books and venue differ by {plain(amount)} {name}" for name, amount in state.activity.drifts.items()]
+    drifts += state.activity.position_drifts.values()
     found = [*open_orders(state), *reconciliation.differences, *drifts]
     # A gate that never had a policy has approved nothing, and has nothing that could differ.
     untouched = state.policy is None and state.portfolio is None

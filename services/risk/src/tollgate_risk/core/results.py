@@ -6,19 +6,21 @@ day and the peak then wait, and what was known last stands. A day is one of UTC 
 moment of it at which equity is known. A policy whose revision is higher than any before begins the peak, the streaks
 and the win rate anew; the day's loss it leaves alone, and so the times of the last outcomes.
 
-Money that is transferred is neither won nor lost: the day's opening and the peak move with it. Funding, dust, fees and
-rebates are results. A bust takes a trade's result back; a trip that it had ended stays counted as it was.
+Money that is transferred is neither won nor lost, in cash or in kind: the day's opening and the peak move with it. What
+it brought over its cost is realized. Funding, dust, fees and rebates are results, and what nobody can explain is one as
+far as it is missing in sum. A bust takes a trade's result back; a trip that it had ended stays counted as it was.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
 from tollgate_contracts.execution import Bust, Fill
 from tollgate_contracts.money import ZERO, Exact, divide
-from tollgate_contracts.reconciliation import Movement, MovementType
+from tollgate_contracts.reconciliation import Movement
 from tollgate_domain.fees import charge_of
-from tollgate_domain.portfolio import Portfolio
+from tollgate_domain.movements import Carried
+from tollgate_domain.portfolio import Booking, Portfolio
 from tollgate_domain.round_trips import Booked, RoundTrip, RoundTrips
 from tollgate_domain.treasury import Capital
 from tollgate_risk.core.policy import LossRules, PolicyRules
@@ -30,7 +32,6 @@ _BPS = Decimal(10_000)
 _BPS_PLACES = 4
 _DAY_US = 86_400_000_000
 _MS = 1_000
-_TRANSFERS = frozenset({MovementType.DEPOSIT, MovementType.WITHDRAWAL, MovementType.TRANSFER})
 # The largest number of trips that a policy may take the win rate of.
 _OUTCOMES_MAX = 1_000
 
@@ -197,35 +198,54 @@ class Results:
             for symbol, holding in portfolio.holdings().items()
         }
 
-    def book(self, state: "RiskState", fill: Fill, *, stopped: bool) -> None:
-        """Book a fill that the portfolio has taken; ``stopped`` when a stop has made it."""
+    def book(self, state: "RiskState", fill: Fill, booking: Booking, *, stopped: bool) -> None:
+        """Book a fill as the portfolio has booked it; ``stopped`` when a stop has made it."""
         self._take_in_of(fill, state.now_us)
         if state.policy is not None:
             self._end_pauses(state.policy.rules.loss, state.now_us)
-        perpetual = state.is_perpetual(fill.symbol)
-        self._book(self.trips.apply(fill, state.now_us, stopped=stopped, perpetual=perpetual))
+        perpetual, rules = state.is_perpetual(fill.symbol), state.instruments
+        booked = self.trips.apply(fill, booking, state.now_us, stopped=stopped, perpetual=perpetual, rules=rules)
+        self._book(booked, booking.brought_in)
 
-    def undo(self, state: "RiskState", bust: Bust) -> None:
-        """Take back a fill that the portfolio has taken back."""
+    def undo(self, state: "RiskState", bust: Bust, booking: Booking) -> None:
+        """Take back a fill as the portfolio has taken it back."""
         self._take_in_of(bust, state.now_us)
-        self._book(self.trips.undo(bust, state.now_us, perpetual=state.is_perpetual(bust.symbol)))
+        perpetual, rules = state.is_perpetual(bust.symbol), state.instruments
+        self._book(self.trips.undo(bust, booking, state.now_us, perpetual=perpetual, rules=rules), booking.brought_in)
 
-    def _book(self, booked: Booked) -> None:
-        self.capital = self.capital.book(booked.result, self.share_bps)
+    def _book(self, booked: Booked, brought_in: Decimal) -> None:
+        """Take in what a trade has brought, and what was brought in beside it to pay its fee."""
+        self.capital = self.capital.book(booked.result, self.share_bps).contribute(brought_in)
+        self.day_opening = None if self.day_opening is None else self.day_opening + brought_in
+        self.peak = None if self.peak is None else self.peak + brought_in
         for ended in (booked.ended, booked.aside and booked.aside.ended):
             if ended is not None:
                 self._count(ended)
 
-    def move(self, movement: Movement) -> None:
-        """Take in a movement of the quote currency that the portfolio has taken."""
-        amount = movement.amount
-        if movement.movement not in _TRANSFERS:
-            self.capital = self.capital.book(amount, self.share_bps)
-            return
-        self.capital = self.capital.contribute(amount)
-        self.equity = None if self.equity is None else self.equity + amount
-        self.day_opening = None if self.day_opening is None else self.day_opening + amount
-        self.peak = None if self.peak is None else self.peak + amount
+    def move(self, movement: Movement, carried: Carried, now_us: int) -> None:
+        """Take in a movement, and what the portfolio has made of it: cash, or so much of a spot holding."""
+        realized = self._carry(movement, carried, now_us)
+        self.capital, transferred = self.capital.move(movement.movement, carried.value, self.share_bps, realized)
+        self.equity = None if self.equity is None else self.equity + transferred
+        self.day_opening = None if self.day_opening is None else self.day_opening + transferred
+        self.peak = None if self.peak is None else self.peak + transferred
+
+    def _carry(self, movement: Movement, carried: Carried, now_us: int) -> Decimal:
+        """Take what came of a holding, or went, into its trip; return what that has brought."""
+        symbol = carried.symbol
+        if not symbol:
+            return ZERO
+        if symbol in self.not_taken_in and movement.rate is None:
+            left = self.not_taken_in.pop(symbol)
+            if left.quantity + carried.quantity:
+                self.not_taken_in[symbol] = replace(left, quantity=left.quantity + carried.quantity)
+            return ZERO
+        if symbol in self.not_taken_in and movement.rate is not None:
+            self._take_in(symbol, movement.rate, now_us)
+        booked = self.trips.carry(carried, now_us)
+        if booked.ended is not None:
+            self._count(booked.ended)
+        return booked.result
 
     def watch(self, state: "RiskState") -> None:
         """Bring day, peak and pauses to where the state is now."""

@@ -152,9 +152,14 @@ class RiskState:
         """Return the most that trading for ``amount`` costs in fees; a rebate is not counted on."""
         return amount * self.fee_bps * _BPS
 
+    def slippage_on(self, symbol: str, amount: Decimal) -> Decimal:
+        """Return what taking ``amount`` is expected to cost besides the fee: half the spread, and slippage."""
+        taking_bps = ZERO if self.policy is None else self.policy.costs.taking_bps(symbol)
+        return amount * round_ceiling(taking_bps, _FEE_GRID_BPS) * _BPS
+
     def reckon_fees(self) -> None:
         """Work out what trading costs in fees, after policy or statement have changed."""
         if self.policy is not None:
-            highest = self.policy.costs.taker_bps_at_most(self.maker_fee_bps, self.taker_fee_bps)
+            highest = self.policy.costs.fee_bps_at_most(self.maker_fee_bps, self.taker_fee_bps)
             # Rounded up, so that fees on the largest order a message can carry still fit the exact context.
             self.fee_bps = round_ceiling(highest, _FEE_GRID_BPS)

@@ -109,10 +109,10 @@ class Settlement:
         order.busted_quantity += fill.quantity
 
     def _charge(self, instrument: Instrument, bought: int | None, value: int, rate: int) -> tuple[str, int]:
-        """Return the currency and the atoms of a fee; ``bought`` is what the trade brings in base currency.
+        """Return the currency and the atoms of a fee, below zero for a rebate; ``bought`` is what a buy brings in base.
 
-        Where nobody quotes the currency that fees are charged in, or less of it is free, and for rebates, it is the
-        quote currency.
+        Charged in base, a buy pays, or is paid, in what it has bought. In a currency by its name a trade pays; it pays
+        in the quote currency where nobody quotes that, or less of it is free, and rebates are always paid in it.
         """
         currency, fee = self.fees.currency, fee_atoms(value, rate)
         if currency == IN_BASE and bought is not None:

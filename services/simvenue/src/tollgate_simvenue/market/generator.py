@@ -138,14 +138,19 @@ class _Walk:
 
 
 def generate(
-    instruments: list[Instrument], start_prices: dict[str, int], rules: GeneratorRules, seed: int, quotes_per_s: int
+    instruments: list[Instrument],
+    start_prices: dict[str, int],
+    rules: dict[str, GeneratorRules],
+    seed: int,
+    quotes_per_s: int,
 ) -> Iterator[tuple[str, MarketEvent]]:
     """Yield (symbol, event) for ever, the symbols in turn; ``quotes_per_s`` is the rate of all of them together."""
     step_us = len(instruments) * _SECOND_US // quotes_per_s
-    walks = [
-        (instrument.symbol, _Walk(instrument, start_prices[instrument.symbol], rules, _own(seed, number), step_us))
-        for number, instrument in enumerate(instruments)
-    ]
+    walks = []
+    for number, instrument in enumerate(instruments):
+        symbol = instrument.symbol
+        walk = _Walk(instrument, start_prices[symbol], rules[symbol], _own(seed, number), step_us)
+        walks.append((symbol, walk))
     while True:
         for symbol, walk in walks:
             yield symbol, walk.next()

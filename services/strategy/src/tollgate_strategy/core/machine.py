@@ -24,12 +24,13 @@ from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Intent, Side
 from tollgate_domain.instruments import InstrumentRules
+from tollgate_domain.movements import Carried
 from tollgate_domain.portfolio import Portfolio
 from tollgate_strategy.core.averages import Averages
 from tollgate_strategy.core.intents import Wish, price_bound, protection_of, write_intent
 from tollgate_strategy.core.parameters import Knobs, Parameters
 from tollgate_strategy.core.signals import Signal, entry_tier, exit_signal
-from tollgate_strategy.core.sizing import entry_size, exit_size, is_tradable
+from tollgate_strategy.core.sizing import entry_size, exit_size
 from tollgate_strategy.core.state import StrategyState, SymbolState
 from tollgate_strategy.core.working import Working
 
@@ -203,8 +204,18 @@ class StrategyCore:
             # The statement that was to open the account is out of date; the next one has the movement in it.
             state.first_account = None
         elif state.parameters is None or _is_account_of(state.parameters, message):
-            state.portfolio.move(message)
+            self._note_movement(state.portfolio.move(message), message)
         return NOTHING
+
+    def _note_movement(self, carried: Carried | None, message: Movement) -> None:
+        """Note when a position began or ended because its currency came or went."""
+        if carried is None or not carried.symbol:
+            return
+        symbol, instrument = self._state.symbol(carried.symbol), self._state.instruments.get(carried.symbol)
+        if not self._holds(carried.symbol, instrument, message.rate):
+            symbol.opened_us = None
+        elif symbol.opened_us is None:
+            symbol.opened_us = self._state.now_us
 
     def _note_position(self, symbol: SymbolState, message: Fill) -> None:
         """Note when a position began, and when it ended for all that the venue would still take."""
@@ -220,12 +231,12 @@ class StrategyCore:
         if parameters is not None:
             symbol.no_entry_before_us = state.now_us + parameters.knobs.cooldown_ms * _MS
 
-    def _holds(self, symbol: str, instrument: InstrumentRules | None, price: Decimal) -> bool:
-        """Say whether more than dust is held."""
+    def _holds(self, symbol: str, instrument: InstrumentRules | None, price: Decimal | None) -> bool:
+        """Say whether more than dust is held; what has no price is no dust."""
         if self._state.portfolio is None:
             return False
         quantity = self._state.portfolio.holding(symbol).quantity
-        return quantity > 0 and (instrument is None or is_tradable(instrument, quantity, price))
+        return quantity > 0 and (instrument is None or price is None or instrument.is_tradable(quantity, price))
 
     def _take_quote(self, sequence: int, message: Quote) -> Step:
         state = self._state
@@ -271,7 +282,7 @@ class StrategyCore:
             return None
         price = price_bound(knobs, instrument, line, Side.BUY)
         sizing = entry_size(knobs, tier, instrument, price, self._free_cash())
-        if not is_tradable(instrument, sizing[-1].quantity, price):
+        if not instrument.is_tradable(sizing[-1].quantity, price):
             return None
         protection = protection_of(knobs, instrument, price)
         return Wish(Side.BUY, Signal.MOMENTUM, tier.name, price, sizing, spread_bps, protection)
@@ -289,7 +300,7 @@ class StrategyCore:
             return None
         price = price_bound(knobs, instrument, line, Side.SELL)
         sizing = exit_size(knobs, instrument, holding.quantity, line.ask)
-        if not is_tradable(instrument, sizing[-1].quantity, price):
+        if not instrument.is_tradable(sizing[-1].quantity, price):
             return None
         return Wish(Side.SELL, signal, "all", price, sizing, spread_bps)
 

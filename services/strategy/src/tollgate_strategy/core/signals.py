@@ -3,8 +3,8 @@
 from decimal import Decimal
 from enum import StrEnum
 
+from tollgate_domain.holdings import Holding
 from tollgate_domain.instruments import notional
-from tollgate_domain.portfolio import Holding
 from tollgate_strategy.core.parameters import Knobs, Tier
 
 _BPS = Decimal(10_000)

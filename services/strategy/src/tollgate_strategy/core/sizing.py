@@ -4,7 +4,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from tollgate_contracts.money import divide, plain
 from tollgate_contracts.strategy import SizingStep
-from tollgate_domain.instruments import InstrumentRules, notional
+from tollgate_domain.instruments import InstrumentRules
 from tollgate_strategy.core.parameters import Knobs, Tier
 
 # As fine as any quantity on the wire; what is cut off here is lost in the step anyway.
@@ -31,12 +31,6 @@ def exit_size(knobs: Knobs, instrument: InstrumentRules, held: Decimal, worst_pr
     """Return the steps from what is held to the quantity to sell, sliced so that one order stays below its cap."""
     steps = [SizingStep(step="all that is held", quantity=held)]
     return _finish(steps, (("one order", knobs.order_notional_max),), instrument, worst_price)
-
-
-def is_tradable(instrument: InstrumentRules, quantity: Decimal, price: Decimal) -> bool:
-    """Say whether the venue would take the quantity, once on its grid, at the price; what it would not is dust."""
-    size = instrument.quantize_quantity(quantity)
-    return size > 0 and size >= instrument.min_quantity and notional(price, size) >= instrument.min_notional
 
 
 def _finish(

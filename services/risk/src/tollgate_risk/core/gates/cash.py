@@ -35,9 +35,12 @@ def _free(case: Case) -> Decimal:
 
 
 def cost(case: Case) -> Decimal:
-    """Return what the order may take out of cash: its price for a spot buy, the fee for anything on margin."""
+    """Return what the order may take out of cash: its price for a spot buy, the fee for anything on margin.
+
+    A spot buy pays no more than its bound, spread and slippage included; a position on margin has lost them at once.
+    """
     if case.is_perpetual:
-        return case.state.fee_on(case.value)
+        return case.state.fee_on(case.value) + case.state.slippage_on(case.intent.symbol, case.value)
     value = case.intent.quantity * case.bound
     return case.state.fee_on(value) + value
 

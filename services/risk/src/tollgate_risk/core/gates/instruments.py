@@ -3,6 +3,7 @@
 from tollgate_contracts.marketdata import InstrumentStatus
 from tollgate_contracts.money import is_multiple, plain
 from tollgate_contracts.reasons import Reason
+from tollgate_domain.fees import AMOUNT_PLACES
 from tollgate_domain.instruments import notional
 from tollgate_risk.core.case import Case, Measure
 
@@ -45,10 +46,15 @@ def metadata_stale(case: Case) -> Measure | None:
 
 
 def precision(case: Case) -> Measure | None:
-    """Price, quantity and protective stop lie on the venue's grid; the gate never rounds an order for its author."""
+    """Price, quantity and protective stop lie on the venue's grid; the gate never rounds an order for its author.
+
+    Nor is anything traded of which the books could not hold the value to the last digit.
+    """
     instrument = case.instrument
     if instrument is None:
         return None
+    if instrument.value_places > AMOUNT_PLACES:
+        return Measure(Reason.INSTRUMENT_PRECISION, False, AMOUNT_PLACES, instrument.value_places, "places of a value")
     limit_price, quantity = case.intent.limit_price, case.intent.quantity
     off_grid = []
     if not is_multiple(quantity, instrument.step):
