@@ -96,8 +96,8 @@ class Two:
 
     def move(self, amount, kind, what):
         currency, rate = what
-        # To who opens after it, it is a holding without a rate; and what was quoted has one.
-        if currency == "BTC" and (self.risk.state.portfolio is None or (rate is None and self.risk.state.quotes)):
+        # What was quoted has a rate.
+        if currency == "BTC" and rate is None and self.risk.state.quotes:
             return
         # No venue owes more than nothing.
         amount = max(amount, -self.held[currency])
