@@ -47,7 +47,7 @@ status: install ## Say how the running platform is. ARGS="--json"
 	@$(BIN)/tollgate status $(ARGS)
 
 test: install ## Run every test; ARGS="libs/domain -k portfolio" runs some
-	@$(BIN)/pytest -q --numprocesses 3 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -q --numprocesses 2 --dist worksteal $(ARGS)
 
 check: install ## Lint, format, types, import contracts, and the tidy tests
 	@$(BIN)/ruff check .

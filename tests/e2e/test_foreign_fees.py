@@ -14,7 +14,7 @@ from tests.conftest import BUSY, Platform, VenueView, assert_everyone_agrees, dr
 from tollgate_contracts.strategy import Side
 
 pytestmark = pytest.mark.platform
-FILLS = 40
+FILLS = 24
 TRIES = 10
 # The venue trades one symbol more than the desk, so that nobody quotes it to the tape.
 SYMBOLS = {"BTC": "60000", "ETH": "3000", "SOL": "150", "XRP": "0.6", "AVAX": "30", "BNB": "500"}

@@ -16,7 +16,7 @@ from tests.policies import PATIENT
 from tollgate_domain.attribution import By, Parts, grouped, whole
 
 pytestmark = pytest.mark.platform
-FILLS = 60
+FILLS = 40
 ZERO = Decimal(0)
 
 _UNATTRIBUTED = """
