@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from tollgate_contracts.approval import SignedText
-from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Fill, Liquidity, Order, OrderState, VenueTrade
 from tollgate_contracts.marketdata import Quote, SymbolQuote
 from tollgate_contracts.reconciliation import Account, Balance
-from tollgate_contracts.risk import Decision, Outcome
+from tollgate_contracts.risk import Decision, Outcome, Policy
 from tollgate_contracts.strategy import Action, Intent, OrderType, Purpose, Rationale, Side, TimeInForce
 from tollgate_ledger.core import Parameters
 
@@ -27,10 +27,12 @@ def _envelope(message_id: str, ts_us: int = START_US) -> dict[str, Any]:
     return {"id": message_id, "desk": "main", "run_id": "bench", "ts_us": ts_us, "cause": None, "cycle_id": 1}
 
 
-def beginning() -> tuple[Message, Message]:
+def beginning() -> tuple[Message, Message, Message]:
     """Return what opens the books."""
     text = Parameters(quote_currency="USDT", symbols=SYMBOLS).text()
     config = Config(writer="ledger", text=text, hash=config_hash(text), **_envelope("ledger:config:0.0"))
+    terms = canonical_json({"venue": "simulated", "account": "main", "rules": {"cash": {"treasury_share_bps": "0"}}})
+    policy = Policy(text=terms, hash=config_hash(terms), **_envelope("risk:policy:1"))
     account = Account(
         venue="simulated",
         account="main",
@@ -41,7 +43,7 @@ def beginning() -> tuple[Message, Message]:
         venue_ts_us=1,
         **_envelope("execution:simulated:1"),
     )
-    return config, account
+    return config, policy, account
 
 
 def fill(number: int, step_us: int = 1) -> Fill:

@@ -86,7 +86,7 @@ def _measure_core(fills: int) -> list[Result]:
     for sequence, message in enumerate(lives.beginning(), start=1):
         core.step(sequence, message)
     for number in range(1, fills + 1):
-        core.step(number + 2, lives.fill(number))
+        core.step(number + 3, lives.fill(number))
         if number in {fills // 10, fills}:
             growth.look()
     if core.entries < fills or core.alarms:
@@ -175,7 +175,7 @@ async def _measure_lives(directory: Path, server: Server, orders: int) -> list[R
 
 def _lives(orders: int, growth: _Growth) -> Iterator[Message]:
     # Its own configuration is what the ledger itself says first.
-    yield lives.beginning()[1]
+    yield from lives.beginning()[1:]
     for number in range(1, orders + 1):
         yield from lives.life(number)
         if number == _first_look(orders):

@@ -100,7 +100,8 @@ def measure(fills: int) -> list[Result]:
 async def _make_books(server: Server, name: str, fills: int) -> None:
     await server.make_books(name)
     seed = _SEED.replace("$1", str(fills))
-    for place, message in zip(("$CONFIG", "$ACCOUNT", "$FILL"), (*lives.beginning(), lives.fill(1)), strict=True):
+    config, _, account = lives.beginning()
+    for place, message in {"$CONFIG": config, "$ACCOUNT": account, "$FILL": lives.fill(1)}.items():
         seed = seed.replace(place, encode(message).decode())
     await server.execute(name, seed, "VACUUM ANALYZE")
 

@@ -20,11 +20,12 @@ from tollgate_chassis.snapshots import HighWaterMark
 from tollgate_chassis.tape import MemoryTape
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import encode
-from tollgate_contracts.config import Config, config_hash
+from tollgate_contracts.config import Config, canonical_json, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill, Liquidity, Order, OrderState, VenueTrade
 from tollgate_contracts.marketdata import Clock, Quote, SymbolQuote
 from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
+from tollgate_contracts.risk import Policy
 from tollgate_contracts.strategy import OrderType, Side, TimeInForce
 from tollgate_contracts.subjects import tape_subject
 from tollgate_ledger.app import LedgerShell
@@ -57,6 +58,12 @@ class Speaker:
         return Config(
             writer=writer, text=text, hash=config_hash(hash_of or text), **self._outside(message_id, self.start_us)
         )
+
+    def policy(self, share: str = "0", *, account: str = "main", text: str | None = None) -> Policy:
+        """Return a policy, without which no books are opened; of its text only what the ledger reads of it."""
+        terms = {"venue": "simulated", "account": account, "rules": {"cash": {"treasury_share_bps": share}}}
+        text = canonical_json(terms) if text is None else text
+        return Policy(text=text, hash=config_hash(text), **self._outside(f"risk:policy:{len(text)}", self.start_us))
 
     def account(self, *, ts_us: int | None = None, venue_ts_us: int | None = None, **balances: str) -> Account:
         """Return an account message with free balances by currency."""

@@ -47,6 +47,7 @@ class Tape:
         self.fills: list[Fill] = []
         self.beginning: list[Message] = [
             _speak.config(books_interval_ms=0),
+            _speak.policy(),
             _speak.account(USDT=str(OPENING), BTC="3", BNB=beside),
         ]
         self.messages: list[Message] = list(self.beginning)

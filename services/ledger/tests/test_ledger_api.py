@@ -263,7 +263,7 @@ async def test_what_the_books_hold_and_have_booked_can_be_read(ask, ledger, put,
         speak.fill("SELL", "1", "110", "0.1", trade_id="t3", cause=3),
     ]
     quotes = [speak.quote("109", "111", number=1), speak.quote("1999", "2001", symbol="ETH-USDT", number=2)]
-    put(tape, speak.account(USDT="100000.000"), *quotes, *bought, speak.clock(1))
+    put(tape, speak.policy(), speak.account(USDT="100000.000"), *quotes, *bought, speak.clock(1))
     await running.settle()
     first = await ask("positions", limit=1)
     second = await ask("positions", after=first["next"])
@@ -312,7 +312,7 @@ async def test_nobody_learns_of_money_without_a_token(ledger, put, speak):
     """The open status says that the books are kept, and nothing of what stands in them."""
     tape = MemoryTape()
     running = await ledger(tape).start()
-    put(tape, speak.account(USDT="1000"), speak.fill("BUY", "2", "100", "0.1", trade_id="t1", cause=1))
+    put(tape, speak.policy(), speak.account(USDT="1000"), speak.fill("BUY", "2", "100", "0.1", trade_id="t1", cause=1))
     await running.settle()
     assert set(running.shell.status()) == {
         *("opened", "entries", "drifting", "alarms", "config_hash", "archived", "uncommitted")

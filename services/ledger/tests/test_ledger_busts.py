@@ -40,7 +40,7 @@ class Tape:
 
 @pytest.fixture
 def tape(speak):
-    return Tape(speak.config(), speak.account(USDT="1000"))
+    return Tape(speak.config(), speak.policy(), speak.account(USDT="1000"))
 
 
 def lines(entry):
@@ -154,7 +154,8 @@ def test_what_moved_before_the_opening_is_in_it(tape, speak):
     """The venue lists all that ever moved, and the opening balances hold it already."""
     tape.put(speak.movement("5", ts_us=speak.start_us))
     assert (len(tape.entries), tape.alarms) == (1, [])
-    late = Tape(speak.config()).put(speak.movement("5"), speak.account(USDT="1000", ts_us=speak.start_us + SECOND_US))
+    late = Tape(speak.config(), speak.policy(), speak.movement("5"))
+    late.put(speak.account(USDT="1000", ts_us=speak.start_us + SECOND_US))
     assert late.core.status()["cash"] == {"USDT": "1000"}
 
 
@@ -173,7 +174,7 @@ def test_a_movement_that_no_column_can_hold_is_an_alarm(tape, speak):
 )
 def test_a_sum_that_no_column_can_hold_is_an_alarm_in_any_currency(speak, opening, moved, booked):
     """The step that says the books would end the ledger, and every one that starts after it."""
-    tape = Tape(speak.config(), speak.account(USDT="1000", PEPE=opening))
+    tape = Tape(speak.config(), speak.policy(), speak.account(USDT="1000", PEPE=opening))
     for number, amount in enumerate(moved):
         tape.put(speak.movement(amount, currency="PEPE", movement_id=str(number)))
     assert [entry.kind for entry in tape.entries].count(EntryKind.MOVEMENT) == booked
@@ -182,7 +183,7 @@ def test_a_sum_that_no_column_can_hold_is_an_alarm_in_any_currency(speak, openin
 
 def test_a_suspense_that_no_column_can_hold_is_an_alarm(speak):
     """Transfers take it out of the balance again, and never out of suspense."""
-    tape = Tape(speak.config(), speak.account(USDT="1000"))
+    tape = Tape(speak.config(), speak.policy(), speak.account(USDT="1000"))
     tape.put(speak.movement("60000000000000000000", MovementType.UNEXPLAINED, movement_id="1"))
     tape.put(speak.movement("-60000000000000000000", MovementType.WITHDRAWAL, movement_id="2"))
     tape.put(speak.movement("60000000000000000000", MovementType.UNEXPLAINED, movement_id="3"))
@@ -194,7 +195,7 @@ def test_books_are_of_spot_and_stay_closed_while_a_position_in_a_perpetual_is_st
     fields = {"entry_price": Decimal(100), "liquidation_price": None}
     position = VenuePosition(symbol="BTC-USDT", quantity=Decimal(-1), **fields)
     account = speak.account(USDT="1000")
-    tape = Tape(speak.config(), account.model_copy(update={"positions": (position,)}))
+    tape = Tape(speak.config(), speak.policy(), account.model_copy(update={"positions": (position,)}))
     assert (tape.alarms, tape.core.opened, tape.entries) == ([AlarmReason.PERPETUAL], False, [])
     flat = position.model_copy(update={"quantity": Decimal(0)})
     tape.put(account.model_copy(update={"positions": (flat,)}))
@@ -203,7 +204,7 @@ def test_books_are_of_spot_and_stay_closed_while_a_position_in_a_perpetual_is_st
 
 def test_what_comes_before_the_configuration_is_booked_in_its_order(speak):
     fill = speak.fill("BUY", "1", "100", trade_id="1")
-    waiting = [speak.account(USDT="1000"), fill, speak.movement("5"), speak.bust(fill)]
+    waiting = [speak.policy(), speak.account(USDT="1000"), fill, speak.movement("5"), speak.bust(fill)]
     first, again = Tape(*waiting), LedgerCore()
     again.restore(first.core.snapshot())
     first.put(speak.config())
@@ -241,17 +242,21 @@ async def test_the_database_takes_busts_and_movements_and_gives_them_back(databa
     """Recorded, read again, and equal; a crash in between changes nothing."""
     tape = MemoryTape()
     fill = speak.fill("BUY", "1", "100", "0.1", trade_id="1", cause=3)
-    put(tape, speak.config(), speak.account(USDT="1000"), fill, speak.movement("5"))
+    put(tape, speak.config(), speak.policy(), speak.account(USDT="1000"), fill, speak.movement("5"))
     first = await ledger(tape).start()
     await first.settle()
     await first.crash()
-    put(tape, speak.bust(fill), speak.movement("-3", MovementType.FEE, movement_id="2"))
+    # On a tape a cause is an earlier message.
+    bust = speak.bust(fill).model_copy(update={"id": "execution:4:0", "cause": 4})
+    put(tape, bust, speak.movement("-3", MovementType.FEE, movement_id="2"))
     second = await ledger(tape).start()
     await second.settle()
     connection = await database.connect()
     rows = await connection.fetch("SELECT account, currency, amount FROM ledger.balances WHERE amount <> 0")
+    kinds = [row["kind"] for row in await connection.fetch("SELECT kind FROM ledger.entries ORDER BY id")]
     await connection.close()
     assert {(row["account"], row["currency"]): row["amount"] for row in rows} == second.core.balances
+    assert kinds == ["opening", "fill", "movement", "bust", "movement"]
     assert second.core.status()["cash"] == {"USDT": "1002"}
 
 

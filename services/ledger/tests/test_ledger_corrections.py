@@ -51,7 +51,7 @@ def core(speak):
     """Books with 1000 USDT of which 7 have gone without a reason, as entry 2."""
     core = LedgerCore()
     moved = speak.movement("-7", MovementType.UNEXPLAINED, movement_id="d1")
-    for sequence, message in enumerate((speak.config(), speak.account(USDT="1000"), moved), start=1):
+    for sequence, message in enumerate((speak.config(), speak.policy(), speak.account(USDT="1000"), moved), start=1):
         core.step(sequence, message)
     return core
 
@@ -66,44 +66,44 @@ def lines(entry):
 
 def test_it_is_taken_back_line_by_line_and_booked_under_its_new_name(core, speak):
     before = core.status()
-    step = core.step(4, correction(speak))
+    step = core.step(5, correction(speak))
     back, again = entries(step)
     assert (back.kind, back.reverses, back.movement_id) == (EntryKind.CORRECTION, 2, None)
     assert lines(back) == [("asset:USDT", "USDT", "7"), ("suspense:drift", "USDT", "-7")]
     assert (again.kind, again.reverses, again.movement_id) == (EntryKind.MOVEMENT, None, "d1/corrected-2")
     assert lines(again) == [("asset:USDT", "USDT", "-7"), ("equity:transfers", "USDT", "7")]
-    assert (back.number, again.number, back.tape_sequence, again.tape_sequence) == (3, 4, 4, 4)
+    assert (back.number, again.number, back.tape_sequence, again.tape_sequence) == (3, 4, 5, 5)
     assert ("suspense:drift", "USDT") not in core.balances
     after = core.status()
     assert {**before, "entries": 4, "suspense": {}} == after, "what is held and what it is worth stay as they are"
 
 
 def test_what_was_corrected_can_be_corrected_again_as_what_it_was_booked(core, speak):
-    core.step(4, correction(speak))
+    core.step(5, correction(speak))
     withdrawn = (("asset:USDT", "USDT", "-7"), ("equity:transfers", "USDT", "7"))
-    step = core.step(5, correction(speak, 4, withdrawn, MovementType.FEE))
+    step = core.step(6, correction(speak, 4, withdrawn, MovementType.FEE))
     assert [entry.movement_id for entry in entries(step)] == [None, "d1/corrected-4"]
     assert core.balances["expense:charges", "USDT"] == 7
 
 
 def test_it_is_taken_back_once_also_over_a_restart(core, speak):
-    core.step(4, correction(speak))
+    core.step(5, correction(speak))
     restarted = LedgerCore()
     restarted.restore(core.snapshot())
     for each in (core, restarted):
-        assert entries(each.step(5, correction(speak))) == []
+        assert entries(each.step(6, correction(speak))) == []
 
 
 def test_how_many_corrections_are_remembered_is_bounded(core, speak):
     for number in range(CORRECTED_MAX + 5):
         entry = core.entries
-        core.step(4 + number, correction(speak, entry))
+        core.step(5 + number, correction(speak, entry))
     state = core.snapshot()
     assert (len(state["corrected"]), state["corrected_until"]) == (CORRECTED_MAX, 10)
     restarted = LedgerCore()
     restarted.restore(state)
     for each in (core, restarted):
-        (refused,) = each.step(4 + CORRECTED_MAX + 5, correction(speak, 2)).effects
+        (refused,) = each.step(5 + CORRECTED_MAX + 5, correction(speak, 2)).effects
         assert "is forgotten" in refused.detail, "the database knows that it was taken back, and would refuse it"
 
 
@@ -121,7 +121,7 @@ def test_how_many_corrections_are_remembered_is_bounded(core, speak):
 )
 def test_what_is_no_movement_of_the_books_is_an_alarm_and_books_nothing(core, speak, entry, said, words):
     before = core.balances
-    step = core.step(4, correction(speak, entry, said))
+    step = core.step(5, correction(speak, entry, said))
     [alarm] = step.effects
     assert isinstance(alarm, Alarm)
     assert (alarm.reason, words in alarm.detail) == (AlarmReason.CORRECTION_REFUSED, True)
@@ -140,7 +140,7 @@ async def door(database, ledger, put, speak, tmp_path):
     running = await ledger(tape).start()
     await running.settle()
     moved = speak.movement("-7", MovementType.UNEXPLAINED, movement_id="d1")
-    put(tape, speak.account(USDT="1000"), moved, speak.fill("BUY", "1", "100", trade_id="t1", cause=1))
+    put(tape, speak.policy(), speak.account(USDT="1000"), moved, speak.fill("BUY", "1", "100", trade_id="t1", cause=1))
     await running.settle()
     path = tmp_path / TOKENS_FILE
     path.write_text(TokenList(tokens=tuple(entry for entry, _ in MINTED.values())).model_dump_json())

@@ -17,6 +17,7 @@ class Desk:
         self.sequence = 0
         self.now_us = speak.start_us
         self.step(speak.config(**config))
+        self.step(speak.policy())
         self.account(USDT="1000")
 
     def step(self, message):

@@ -88,18 +88,19 @@ def test_a_fee_that_the_model_does_not_say_is_booked_and_noted_beside_the_trade(
     """Never a refusal; what was stated is in the snapshot, so a ledger that starts anew finds the same."""
     core = LedgerCore()
     core.step(1, speak.config(costs=MODEL))
-    core.step(2, speak.account(USDT="10000"))
-    found = core.step(3, made(speak, "7")).effects
+    core.step(2, speak.policy())
+    core.step(3, speak.account(USDT="10000"))
+    found = core.step(4, made(speak, "7")).effects
     assert [effect.kind for effect in found if isinstance(effect, JournalEntry)] == [EntryKind.FILL]
     assert [_noted(effect) for effect in found if isinstance(effect, TradeCost)] == [(D(2), FeeFinding.DEARER)]
     restored = LedgerCore()
     restored.restore(json.loads(json.dumps(core.snapshot())))
     busted = speak.bust(made(speak, "7"))
     for each in (core, restored):
-        [row] = [effect for effect in each.step(4, busted).effects if isinstance(effect, TradeCost)]
+        [row] = [effect for effect in each.step(5, busted).effects if isinstance(effect, TradeCost)]
         assert _noted(row) == (D(-2), None)
         as_said = speak.fill("BUY", "1", "100", "0.2", trade_id="t2")
-        [row] = [effect for effect in each.step(5, as_said).effects if isinstance(effect, TradeCost)]
+        [row] = [effect for effect in each.step(6, as_said).effects if isinstance(effect, TradeCost)]
         assert _noted(row) == (D("0.2"), None)
 
 
@@ -132,8 +133,9 @@ def _noted(row: TradeCost) -> tuple[Decimal | None, FeeFinding | None]:
 def test_the_books_bear_the_fingerprint_of_the_model_in_force(speak):
     core = LedgerCore()
     core.step(1, speak.config(costs=MODEL))
-    [books] = core.step(2, speak.account(USDT="10000")).outputs
+    core.step(2, speak.policy())
+    [books] = core.step(3, speak.account(USDT="10000")).outputs
     assert books.cost_model == MODEL.fingerprint
-    core.step(3, speak.config(costs=CostModel()))
-    [books] = core.step(4, made(speak, "2")).outputs
+    core.step(4, speak.config(costs=CostModel()))
+    [books] = core.step(5, made(speak, "2")).outputs
     assert books.cost_model == CostModel().fingerprint

@@ -16,7 +16,9 @@ class Tape:
         self.core = LedgerCore()
         self.effects = []
         self.books = []
-        self.put(speak.config(symbols=("BTC-USDT", "BNB-USDT")), speak.account(USDT="1000", BNB="2", EUR="1"))
+        self.put(
+            speak.config(symbols=("BTC-USDT", "BNB-USDT")), speak.policy(), speak.account(USDT="1000", BNB="2", EUR="1")
+        )
 
     def put(self, *messages):
         for message in messages:

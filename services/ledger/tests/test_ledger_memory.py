@@ -18,6 +18,7 @@ class Desk:
         self.speak = speak
         self.core = LedgerCore(SMALL, SMALL)
         self.step(speak.config())
+        self.step(speak.policy())
         self.step(speak.account(USDT="100000"))
 
     def step(self, message):
@@ -115,8 +116,8 @@ def test_the_memory_survives_a_restart_and_forgets_the_same_afterwards(desk):
 
 def test_what_a_ledger_remembers_is_bounded(speak):
     core = LedgerCore()
-    core.step(1, speak.config())
-    core.step(2, speak.account(USDT="100000"))
+    for sequence, message in enumerate((speak.config(), speak.policy(), speak.account(USDT="100000")), start=1):
+        core.step(sequence, message)
     for number in range(TRADES_MAX + 10):
         fill = speak.fill("BUY", "0.001", "1", trade_id=f"t{number}", venue_ts_us=speak.start_us + number)
         core.step(core.sequence + 1, fill)

@@ -202,7 +202,14 @@ def test_a_movement_of_a_position_is_taken_back_and_booked_under_its_own_name(de
 async def test_the_database_takes_what_moves_of_a_position_and_gives_it_back(database, ledger, put, speak):
     tape = MemoryTape()
     bought = speak.fill("BUY", "3", "100", trade_id="1", cause=2)
-    put(tape, speak.config(), speak.account(USDT="1000"), bought, speak.movement("-1", currency="BTC", rate="110"))
+    put(
+        tape,
+        speak.config(),
+        speak.policy(),
+        speak.account(USDT="1000"),
+        bought,
+        speak.movement("-1", currency="BTC", rate="110"),
+    )
     first = await ledger(tape).start()
     await first.settle()
     await first.crash()
@@ -220,7 +227,10 @@ async def test_the_database_takes_what_moves_of_a_position_and_gives_it_back(dat
 
 
 def test_a_snapshot_between_two_movements_changes_nothing(speak):
-    core, tape = LedgerCore(), [speak.config(), speak.account(USDT="1000", BTC="3"), speak.quote("109", "111")]
+    core, tape = (
+        LedgerCore(),
+        [speak.config(), speak.policy(), speak.account(USDT="1000", BTC="3"), speak.quote("109", "111")],
+    )
     tape += [speak.movement(each, currency="BTC", rate="110", movement_id=each) for each in ("-1", "2", "-4")]
     again = LedgerCore()
     for sequence, message in enumerate(tape, 1):

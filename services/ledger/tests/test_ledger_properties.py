@@ -47,6 +47,7 @@ events = st.lists(
 def messages_of(speak, drawn):
     """Turn what was drawn into a tape: config, opening, then all that follows, with duplicates and conflicts."""
     yield speak.config(books_interval_ms=0)
+    yield speak.policy()
     yield speak.account(USDT=str(OPENING), BTC="3")
     held = {"BTC-USDT": Decimal(3), "ETH-USDT": ZERO}
     fills = []

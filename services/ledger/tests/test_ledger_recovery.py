@@ -21,7 +21,7 @@ PATIENCE_S = 20.0
 @pytest.fixture
 def market(speak):
     """An account, then fills, quotes and clocks: thirty messages of others, eleven of which move money."""
-    messages = [speak.account(USDT="100000")]
+    messages = [speak.policy(), speak.account(USDT="100000")]
     for number in range(1, 11):
         messages.append(speak.quote(str(99 + number), str(101 + number), number=number))
         side, quantity = ("SELL", "0.5") if number % 3 == 0 else ("BUY", "1")
@@ -373,7 +373,7 @@ async def test_no_message_has_words_or_numbers_that_the_database_cannot_hold(led
     running = await ledger(tape).start()
     await running.settle()
     fill = speak.fill("BUY", "1", "100", "0.1", trade_id="t1", fee_currency="BNB", fee_rate="5", cause=1)
-    put(tape, speak.account(USDT="1000", BNB="10"), fill.model_copy(update={"fee_rate_source": "a\0b"}))
+    put(tape, speak.policy(), speak.account(USDT="1000", BNB="10"), fill.model_copy(update={"fee_rate_source": "a\0b"}))
     beyond = speak.fill("BUY", "1", "100", trade_id="t2", cause=2).model_copy(update={"cycle_id": 2**63})
     put(tape, beyond, speak.fill("BUY", "1", "100", trade_id="t3", cause=3))
     await running.settle()
@@ -387,8 +387,11 @@ async def test_the_ledger_is_not_ready_before_the_books_are_open(ledger, put, sp
     running = await ledger(tape).start()
     assert running.shell.not_ready() == ["the ledger's configuration is not on the tape yet"]
     await running.settle()
-    assert running.shell.not_ready() == ["no account message has opened the books yet"]
     put(tape, speak.account(USDT="5"))
+    await running.settle()
+    reason = "the books are not open: they need a policy and a statement of the account that it names"
+    assert running.shell.not_ready() == [reason]
+    put(tape, speak.policy())
     await running.settle()
     assert running.shell.not_ready() == []
     assert running.core.status()["cash"] == {"USDT": str(Decimal(5))}

@@ -73,7 +73,7 @@ def test_a_last_seal_that_cannot_be_read_is_not_taken_for_none(tmp_path, content
 
 async def test_books_are_sealed_with_what_is_committed_and_once(ledger, speak, put, tmp_path, superuser):
     tape = MemoryTape()
-    put(tape, speak.config(), speak.account(USDT="1000"))
+    put(tape, speak.config(), speak.policy(), speak.account(USDT="1000"))
     process = await ledger(tape).start()
     await process.settle()
     sealer = Sealer(bytes(range(32)), tmp_path)
@@ -103,7 +103,7 @@ async def test_the_database_takes_no_seal_that_is_not_of_these_books(
     ledger, speak, put, tmp_path, database, changes, words
 ):
     tape = MemoryTape()
-    put(tape, speak.config(), speak.account(USDT="1000"))
+    put(tape, speak.config(), speak.policy(), speak.account(USDT="1000"))
     process = await ledger(tape).start()
     await process.settle()
     service = await database.connect()
@@ -159,7 +159,7 @@ def sealer(tmp_path):
 async def sealed(ledger, speak, put, tmp_path, sealer):
     """A ledger whose books are sealed, and that seals them no more by itself."""
     tape = MemoryTape()
-    put(tape, speak.config(), speak.account(USDT="1000"))
+    put(tape, speak.config(), speak.policy(), speak.account(USDT="1000"))
     process = await ledger(tape).start()
     await process.settle()
     await process.store.seal(sealer, 5)
@@ -199,7 +199,7 @@ async def test_books_that_were_made_anew_from_another_tape_are_not_signed(
     kept = sealer.kept()
     await rewrite(superuser, EMPTIED)
     other = MemoryTape()
-    put(other, speak.config(), speak.account(USDT="9000"))
+    put(other, speak.config(), speak.policy(), speak.account(USDT="9000"))
     (tmp_path / "elsewhere").mkdir()
     forger = await ledger(other, tmp_path / "elsewhere").start()
     await forger.settle()

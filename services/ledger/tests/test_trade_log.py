@@ -6,12 +6,10 @@ from decimal import Decimal
 import pytest
 from trade_log_desk import DAY_US, ENTRY, EXIT, STOP, Desk
 
-from tollgate_contracts.config import config_hash
 from tollgate_contracts.execution import OrderState, Refusal
 from tollgate_contracts.ledger import Correction, Line
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.reconciliation import MovementType
-from tollgate_contracts.risk import Policy
 from tollgate_contracts.strategy import Purpose
 from tollgate_ledger.core import EntryKind, LedgerCore
 from tollgate_ledger.core.motives import ENDED_MAX, KNOWN_MAX
@@ -28,8 +26,8 @@ def test_a_trade_is_measured_against_the_mid_at_which_it_was_decided(desk):
     desk.quote("100").ask(ENTRY, "BUY").quote("150")
     desk.fill(ENTRY, "BUY", "2", "101", "0.2")
     (cost,) = desk.of(TradeCost)
-    assert (cost.reference_price, cost.reference_source, cost.slippage) == (100, "quote:3", 2)
-    assert (cost.tape_sequence, cost.side, cost.quantity, cost.price) == (6, "BUY", 2, 101)
+    assert (cost.reference_price, cost.reference_source, cost.slippage) == (100, "quote:4", 2)
+    assert (cost.tape_sequence, cost.side, cost.quantity, cost.price) == (7, "BUY", 2, 101)
     assert (cost.fee, cost.fee_value, cost.maker, cost.trip) == (Decimal("0.2"), Decimal("0.2"), False, 1)
     assert (cost.trade_id, cost.fee_currency) == (desk.entries[1].trade_id, "USDT")
     assert (cost.purpose, cost.signal, cost.regime, cost.tier) == ("ENTRY", "ema", "trend", "full")
@@ -65,7 +63,7 @@ def test_a_trip_bears_what_it_brought_and_the_reasons_of_the_order_that_opened_i
     )
     assert (trip.equity_before, trip.equity_after) == (1000, Decimal("1013.5"))
     assert (trip.entry_order, trip.exit_order, trip.found_open) == (ENTRY, EXIT, False)
-    assert (trip.opened_sequence, trip.closed_sequence) == (5, 8)
+    assert (trip.opened_sequence, trip.closed_sequence) == (6, 9)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +89,7 @@ def test_a_protective_stop_is_measured_against_its_trigger_and_has_the_reasons_o
     desk.quote("80")
     desk.fill(STOP, "SELL", "1", "88")
     cost, (trip,) = desk.of(TradeCost)[-1], desk.of(TripEnded)
-    assert (cost.reference_price, cost.reference_source, cost.slippage) == (90, "trigger:6", 2)
+    assert (cost.reference_price, cost.reference_source, cost.slippage) == (90, "trigger:7", 2)
     assert (cost.purpose, cost.signal, cost.strategy) == ("PROTECTION", "ema", "momentum")
     assert (trip.trigger, trip.risked, trip.net) == (TripTrigger.PROTECTION, 10, -12)
 
@@ -217,7 +215,7 @@ def test_what_is_paid_in_without_an_order_is_split_as_well_unless_it_is_a_transf
 
 def test_a_policy_that_does_not_name_the_share_leaves_the_one_before(speak):
     desk = Desk(speak, share="5000")
-    desk.put(Policy(text="{}", hash=config_hash("{}"), **desk.envelope("risk")))
+    desk.put(speak.policy(text="{}"))
     desk.put(speak.movement("10", MovementType.REBATE))
     assert desk.core.balances["equity:treasury", "USDT"] == -5
 
@@ -264,7 +262,7 @@ def test_an_equity_point_adds_up(desk):
 
 
 def test_what_is_not_taken_in_yet_is_no_result_whatever_its_mark_does(speak):
-    """Without a policy nobody takes it in: its worth came in with the opening, day after day."""
+    """Nobody looks at a quote: its worth came in with the opening, day after day."""
     desk = Desk(speak, USDT="1000", BTC="2")
     for number, mid in enumerate(("100", "110", "90"), start=1):
         desk.quote(mid, ts_us=speak.start_us + number * DAY_US)
@@ -339,21 +337,6 @@ def test_what_nobody_can_explain_gives_the_treasury_nothing_and_makes_no_peak(sp
     ]
     desk.put(speak.movement("100", MovementType.REBATE, movement_id="9"))
     assert desk.core.balances["equity:treasury", "USDT"] == -50, "the loss of fifty was made good, and counts no more"
-
-
-@pytest.mark.parametrize("is_config_late", [False, True])
-def test_what_moved_before_risk_has_opened_the_account_is_no_result(speak, is_config_late):
-    """Risk opens with a later statement, which has it in it; here it is a part of what was opened with, too."""
-    desk = Desk(speak)
-    desk.core = LedgerCore()
-    config, moved = speak.config(books_interval_ms=0), speak.movement("-10", MovementType.FEE)
-    opened = [speak.account(USDT="1000", BTC="1"), moved]
-    desk.put(*(opened if is_config_late else [config, *opened]))
-    desk.policy("3333")
-    desk.put(speak.account(USDT="990", BTC="1", ts_us=speak.start_us + 2_000_000))
-    desk.put(*([config] if is_config_late else []))
-    desk.put(speak.movement("50", MovementType.REBATE, movement_id="2", ts_us=speak.start_us + 3_000_000))
-    assert desk.core.balances["equity:treasury", "USDT"] == Decimal("-16.665")
 
 
 def test_what_execution_refuses_is_forgotten_before_what_is_open(desk):

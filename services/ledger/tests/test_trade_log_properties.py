@@ -40,7 +40,7 @@ movements = st.tuples(st.just("MOVE"), amounts, st.sampled_from(MovementType), s
 kinds = st.one_of(asks, buys, buys, sales, sales, stops, decisions, quotes, quotes, passing, busts, movements)
 events = st.tuples(
     st.sampled_from(["0", "3"]),
-    st.sampled_from([None, "0", "2500"]),
+    st.sampled_from(["0", "2500"]),
     st.sampled_from([None, "5", "200"]),
     st.sampled_from(["0", "0.5", "1000"]),
     st.lists(kinds, min_size=8, max_size=50),

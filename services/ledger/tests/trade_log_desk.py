@@ -1,15 +1,13 @@
 """One ledger in memory, with all the words on its tape that lead to a trade."""
 
-import json
 from decimal import Decimal
 
 from tollgate_contracts.approval import SignedText
-from tollgate_contracts.config import config_hash
 from tollgate_contracts.execution import Order, OrderState
 from tollgate_contracts.marketdata import Instrument, InstrumentStatus
 from tollgate_contracts.money import ZERO
 from tollgate_contracts.reasons import Finding, Reason
-from tollgate_contracts.risk import Decision, Outcome, Policy
+from tollgate_contracts.risk import Decision, Outcome
 from tollgate_contracts.strategy import Action, Intent, OrderType, Protection, Purpose, Rationale, Side, TimeInForce
 from tollgate_ledger.core import JournalEntry, LedgerCore
 
@@ -21,16 +19,16 @@ ENTRY, EXIT, STOP = (f"tg{digit * 30}" for digit in "123")
 class Desk:
     """Steps one ledger over a tape, with all the words that lead to a trade, and keeps what came of it."""
 
-    def __init__(self, speak, *, share: str | None = None, **balances: str):
+    def __init__(self, speak, *, share: str = "0", **balances: str):
         self.speak = speak
         self.core = LedgerCore()
         self.rows = []
         self.entries = []
         self.messages = []
         self.number = 0
-        if share is not None:
-            self.policy(share)
-        self.put(speak.config(books_interval_ms=0), speak.account(**(balances or {"USDT": "1000"})))
+        self.put(
+            speak.policy(share), speak.config(books_interval_ms=0), speak.account(**(balances or {"USDT": "1000"}))
+        )
 
     def put(self, *messages):
         for message in messages:
@@ -49,10 +47,6 @@ class Desk:
         self.number += 1
         now = {"desk": "main", "run_id": "r1", "ts_us": self.speak.start_us, "cycle_id": 7}
         return {"id": f"{writer}:{self.number}:0", "cause": self.number, **now}
-
-    def policy(self, share: str):
-        text = json.dumps({"rules": {"cash": {"treasury_share_bps": share}}})
-        return self.put(Policy(text=text, hash=config_hash(text), **self.envelope("risk")))
 
     def quote(self, mid: str, symbol: str = "BTC-USDT", **at):
         price = Decimal(mid)

@@ -21,6 +21,7 @@ def desk_with_statements(*cash: str) -> SyntheticDesk:
     desk = SyntheticDesk()
     parameters = Parameters(quote_currency="USDT", symbols=SYMBOLS, dust={"USDT": Decimal("0.5")})
     desk.config("ledger", parameters.model_dump(mode="json"))
+    desk.policy()
     for amount in cash:
         desk.wait(5_000)
         desk.account(amount)
@@ -113,6 +114,18 @@ async def test_before_the_first_statement_there_is_nothing_to_compare(database):
     async with opened(database.dsn("tollgate_reader")) as connection:
         with pytest.raises(NoStatement):
             await compare(connection)
+
+
+async def test_a_statement_without_a_policy_has_no_books_to_compare_it_with(database, tmp_path):
+    desk = SyntheticDesk()
+    desk.config("ledger", Parameters(quote_currency="USDT", symbols=SYMBOLS).model_dump(mode="json"))
+    desk.account("1000")
+    with pytest.raises(NoStatement, match="the books are not open yet"):
+        await compared(database, desk, tmp_path)
+
+
+async def test_books_that_were_opened_with_nothing_are_compared(database, tmp_path):
+    assert (await compared(database, desk_with_statements("0"), tmp_path)).outcome is Outcome.AGREES
 
 
 async def test_the_command_prints_the_comparison_and_ends_with_its_codes(database, tmp_path):

@@ -16,11 +16,9 @@ found and lost again, or lost and found again, has come to nothing.
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import BaseModel, Field, ValidationError
-
-from tollgate_contracts.money import EXACT, ZERO, Exact, NonNegative, round_down
+from tollgate_contracts.money import EXACT, ZERO, Exact, round_down
 from tollgate_contracts.reconciliation import MovementType
 
 # Quote currencies are kept to eight places by every venue we know; what rounding leaves stays with trading.
@@ -87,25 +85,3 @@ def unexplained_parts(before: Decimal, amount: Decimal) -> tuple[Decimal, Decima
 def treasury_share(profit: Decimal, share_bps: Decimal) -> Decimal:
     """Return what of ``profit``, from zero up, goes to the treasury, rounded down to ``TREASURY_STEP``."""
     return round_down(EXACT.multiply(EXACT.multiply(profit, share_bps), _BPS), TREASURY_STEP)
-
-
-class _CashRules(BaseModel):
-    treasury_share_bps: Annotated[NonNegative, Field(le=10_000)]
-
-
-class _Rules(BaseModel):
-    cash: _CashRules
-
-
-class _PolicyText(BaseModel):
-    """The one number of a policy that others than risk must know; all else in it is risk's own."""
-
-    rules: _Rules
-
-
-def share_of_policy(text: str) -> Decimal | None:
-    """Return the treasury's share by a policy's text, in basis points; none where the text does not name one."""
-    try:
-        return _PolicyText.model_validate_json(text).rules.cash.treasury_share_bps
-    except ValidationError:
-        return None

@@ -207,7 +207,7 @@ class LedgerShell(Shell):
         if not self._core.config_hash:
             reasons.append("the ledger's configuration is not on the tape yet")
         elif not self._core.opened:
-            reasons.append("no account message has opened the books yet")
+            reasons.append("the books are not open: they need a policy and a statement of the account that it names")
         waits_s = self._recorder.oldest_waits_s
         if waits_s > _UNCOMMITTED_S_MAX:
             reasons.append(f"the database has not taken what is {waits_s:.1f} s old")

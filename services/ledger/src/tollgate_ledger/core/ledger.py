@@ -1,9 +1,10 @@
 """The state machine of the books: steps the tape, books what moved money, and says what the books are worth.
 
-It knows nothing until its own config message is on the tape; the opening account and what moves money before it
-are kept in order and booked then, so the books do not depend on which service started first. What moved money is
-booked once, by the trade's own id; what cannot be booked as it is raises an alarm and is left out, and the
-comparison with the venue shows the difference. A quote moves marks and equity, and nothing else.
+It is opened by the very statement, and at the very place of the tape, by which risk opens its portfolio (``opening``).
+It knows nothing until its own config message is on the tape; what opens it and what moves money before that waits in
+its order (``waiting``), so the books do not depend on which service started first. What moved money is booked once, by
+the trade's own id; what cannot be booked as it is raises an alarm and is left out, and the comparison with the venue
+shows the difference. A quote moves marks and equity, and nothing else.
 """
 
 from collections import Counter
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.config import Config
 from tollgate_contracts.core import NOTHING, Step
 from tollgate_contracts.envelope import Message
@@ -20,8 +20,10 @@ from tollgate_contracts.ledger import Books, Correction, Drift
 from tollgate_contracts.marketdata import Clock, Quote
 from tollgate_contracts.money import ZERO, plain
 from tollgate_contracts.reconciliation import Account, Movement
+from tollgate_contracts.risk import Policy
 from tollgate_domain.fees import lacks_rate
 from tollgate_domain.movements import NOTHING_CARRIED
+from tollgate_domain.policy_terms import terms_of
 from tollgate_domain.portfolio import Portfolio
 from tollgate_ledger.core.bookkeeping import Bookkeeper, taken_for, value_of
 from tollgate_ledger.core.drift import DriftWatch
@@ -37,19 +39,18 @@ from tollgate_ledger.core.journal import (
     split_postings,
     trade_postings,
 )
+from tollgate_ledger.core.opening import Opening, Statement
 from tollgate_ledger.core.parameters import Parameters, parameters_of
 from tollgate_ledger.core.reply import Reply
 from tollgate_ledger.core.statement import books_fields, books_status
 from tollgate_ledger.core.trade_log import BooksView, TradeLog
 from tollgate_ledger.core.trades import OTHERS_MAX, TRADES_MAX, Trades
 from tollgate_ledger.core.valuation import Moment, Valuation
+from tollgate_ledger.core.waiting import Held, Waiting, Waits
 
 _SNAPSHOT_FORMAT = 4
 # Of so many protective stops it is remembered what they protect; a desk has as many at once as it has positions.
 _STOPS_MAX = 512
-
-Moving = Account | Fill | Bust | Movement
-"""What moves money, and must wait for the configuration in its order."""
 
 
 class LedgerCore:
@@ -70,7 +71,8 @@ class LedgerCore:
         self._trades = Trades(trades_max, others_max)
         self._trade_log = TradeLog()
         self._books = Bookkeeper()
-        self._waiting: list[tuple[int, Moving]] = []
+        self._opening = Opening()
+        self._waiting = Waiting()
         self._protects: dict[str, str] = {}
         """By client order id of a protective stop, the order whose fills it protects."""
         self._now_us = 0
@@ -79,6 +81,7 @@ class LedgerCore:
         """Equity, stale marks and time of the last books."""
         self._handlers: dict[type[Message], Callable[[int, Any, Reply], None]] = {
             Config: self._on_config,
+            Policy: self._on_policy,
             Account: self._on_account,
             Order: self._on_order,
             Fill: self._on_trade,
@@ -96,8 +99,12 @@ class LedgerCore:
         self.sequence = sequence
         reply = Reply(sequence, message)
         reply.effects += self._trade_log.follow(sequence, message, self._view())
+        if isinstance(message, Clock):
+            self._now_us = max(self._now_us, message.ts_us)
         handler = self._handlers.get(type(message))
-        if handler is not None:
+        if self._parameters is None and isinstance(message, Waits):
+            self._waiting.add(Held(sequence, message, self._trade_log.marks))
+        elif handler is not None:
             handler(sequence, message, reply)
         if reply.booked:
             self._say_books(sequence, message, reply)
@@ -110,7 +117,7 @@ class LedgerCore:
 
     @property
     def opened(self) -> bool:
-        """Whether an account message has opened the books."""
+        """Whether a statement of the account has opened the books."""
         return self._portfolio.opened
 
     def is_corrected(self, entry: int) -> bool:
@@ -137,20 +144,22 @@ class LedgerCore:
         self._parameters, self.config_hash = parameters, config.hash
         if first:
             self._portfolio = Portfolio(parameters.quote_currency)
-            self._take_up_waiting(reply)
+            for held_at, message, marks in self._waiting.take_up():
+                reply.marks = marks
+                self._handlers[type(message)](held_at, message, reply)
 
-    def _take_up_waiting(self, reply: Reply) -> None:
-        waiting, self._waiting = self._waiting, []
-        for sequence, message in waiting:
-            self._handlers[type(message)](sequence, message, reply)
+    def _on_policy(self, sequence: int, policy: Policy, reply: Reply) -> None:
+        terms = terms_of(policy)
+        self._open(self._opening.govern(terms), reply)
+        if terms is not None:
+            self._trade_log.govern(terms.treasury_share_bps)
+            self._look(sequence, reply)
 
     def _on_account(self, sequence: int, account: Account, reply: Reply) -> None:
-        if self._parameters is None:
-            if not any(isinstance(message, Account) for _, message in self._waiting):
-                self._waiting.append((sequence, account))
-        elif not self._portfolio.opened:
-            self._open(sequence, account, self._parameters, reply)
-        else:
+        if not self._portfolio.opened:
+            self._open(self._opening.state(Statement(sequence, account)), reply)
+            self._look(sequence, reply)
+        elif self._parameters is not None:
             for difference in self._drift.compare(self._books.balances.assets(), account, self._parameters):
                 reply.say(
                     Drift,
@@ -160,7 +169,10 @@ class LedgerCore:
                     difference=ZERO if difference.ended else difference.venue - difference.books,
                 )
 
-    def _open(self, sequence: int, account: Account, parameters: Parameters, reply: Reply) -> None:
+    def _open(self, statement: Statement | None, reply: Reply) -> None:
+        if statement is None or self._parameters is None:
+            return
+        sequence, account = statement
         perpetuals = [position.symbol for position in account.positions if position.quantity]
         if perpetuals:
             detail = f"positions in {', '.join(perpetuals)}; the books stay closed until there is none"
@@ -171,14 +183,17 @@ class LedgerCore:
             detail = f"balances of {', '.join(unfit)}; the books stay closed until an account message fits"
             self._raise_alarm(AlarmReason.UNREPRESENTABLE, sequence, account, detail, reply)
             return
-        self._portfolio.open(account, parameters.symbols)
+        self._portfolio.open(account, self._parameters.symbols)
         self._books.venue = account.venue
         self._valuation.opened(self._portfolio)
-        self._trade_log.opened(sequence, self._view())
+        self._trade_log.opened(self._view())
         postings = opening_postings(account)
         if postings:
             self._books.book(EntryKind.OPENING, sequence, account, postings, reply)
         reply.booked = True
+
+    def _look(self, sequence: int, reply: Reply) -> None:
+        self._trade_log.look(sequence, self._view(), reply.marks)
 
     def _on_order(self, _sequence: int, order: Order, _reply: Reply) -> None:
         if order.protects is not None:
@@ -188,7 +203,6 @@ class LedgerCore:
 
     def _on_trade(self, sequence: int, message: Fill | Bust, reply: Reply) -> None:
         if self._parameters is None:
-            self._waiting.append((sequence, message))
             return
         trade = message.trade
         verdict = judge(message, self._known)
@@ -227,17 +241,15 @@ class LedgerCore:
         if lacks_rate(message):
             detail = f"{message.symbol} trade {trade.trade_id}: {plain(trade.fee)} {trade.fee_currency} is in suspense"
             self._raise_alarm(AlarmReason.FEE_CURRENCY, sequence, message, detail, reply)
-        treasury = self._trade_log.treasury
-        costs = self._parameters.costs
-        told = self._trade_log.booked(sequence, message, booking, equity, self._view(), self._books.venue, costs)
-        reply.effects += told
+        treasury, costs, venue = self._trade_log.treasury, self._parameters.costs, self._books.venue
+        reply.effects += self._trade_log.booked(sequence, message, booking, equity, self._view(), venue, costs)
         self._split(sequence, message, self._trade_log.treasury - treasury, reply, **ids)
+        self._look(sequence, reply)
         reply.booked = True
 
     def _on_movement(self, sequence: int, movement: Movement, reply: Reply) -> None:
-        if self._parameters is None:
-            self._waiting.append((sequence, movement))
-            return
+        if not self._portfolio.opened:
+            self._opening.outdate()
         verdict = judge_movement(movement, self._known)
         if isinstance(verdict, Already):
             return
@@ -263,6 +275,7 @@ class LedgerCore:
         treasury = self._trade_log.treasury
         reply.effects += self._trade_log.moved(sequence, movement, carried, equity, self._view(), self._books.venue)
         self._split(sequence, movement, self._trade_log.treasury - treasury, reply)
+        self._look(sequence, reply)
         reply.booked = True
 
     def _split(self, sequence: int, message: Message, share: Decimal, reply: Reply, **ids: Any) -> None:
@@ -295,7 +308,7 @@ class LedgerCore:
             self._valuation.update(self._portfolio)
 
     def _on_clock(self, sequence: int, clock: Clock, reply: Reply) -> None:
-        self._now_us = max(self._now_us, clock.ts_us)
+        self._look(sequence, reply)
         if self._parameters is None or self._said is None:
             return
         equity, stale, said_us = self._said
@@ -354,7 +367,8 @@ class LedgerCore:
             "trades": self._trades.snapshot(),
             "trade_log": self._trade_log.snapshot(),
             "protects": [list(pair) for pair in self._protects.items()],
-            "waiting": [[sequence, encode(message).decode()] for sequence, message in self._waiting],
+            "opening": self._opening.snapshot(),
+            "waiting": self._waiting.snapshot(),
             "now_us": self._now_us,
             "said": [plain(self._said[0]), list(self._said[1]), self._said[2]] if self._said else None,
             **self._books.snapshot(),
@@ -376,17 +390,11 @@ class LedgerCore:
         self._drift.restore(state["drift"])
         self._trades.restore(state["trades"])
         self._trade_log.restore(state["trade_log"])
-        self._waiting = [(sequence, _waiting_message(text)) for sequence, text in state["waiting"]]
+        self._opening.restore(state["opening"])
+        self._waiting.restore(state["waiting"])
         self._protects = dict(state["protects"])
         self._now_us = state["now_us"]
         said = state["said"]
         self._said = (Decimal(said[0]), tuple(said[1]), said[2]) if said else None
         self._books.restore(state)
         self.alarms = Counter(state["alarms"])
-
-
-def _waiting_message(text: str) -> Moving:
-    message = decode(text.encode())
-    if not isinstance(message, Moving):
-        raise TypeError(f"a waiting message is one that moves money, got {message.kind}")
-    return message

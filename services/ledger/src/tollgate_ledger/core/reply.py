@@ -1,5 +1,6 @@
 """What one step of the books answers, as it comes together."""
 
+from decimal import Decimal
 from typing import Any
 
 from tollgate_contracts.envelope import Message
@@ -16,6 +17,8 @@ class Reply:
         self.effects: list[JournalEntry | Alarm | Row] = []
         self.booked = False
         """Whether the books have changed, and are to be said."""
+        self.marks: dict[str, Decimal] | None = None
+        """The marks that were in force when what has waited came; none where nothing has waited."""
         self._sequence = sequence
         self._cause = cause
 

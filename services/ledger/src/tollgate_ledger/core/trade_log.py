@@ -12,25 +12,23 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from tollgate_contracts.config import config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill, Order, Refusal
 from tollgate_contracts.marketdata import Instrument, Quote
 from tollgate_contracts.money import EXACT, ZERO, Exact
 from tollgate_contracts.reconciliation import Account, Movement, MovementType
-from tollgate_contracts.risk import Decision, Policy
+from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Intent, Purpose
 from tollgate_domain.costs import CostModel
-from tollgate_domain.fees import lacks_rate
+from tollgate_domain.fees import charge_of, lacks_rate
 from tollgate_domain.instruments import InstrumentRules, notional
 from tollgate_domain.movements import Carried
 from tollgate_domain.portfolio import Booking, Portfolio
-from tollgate_domain.treasury import Capital, share_of_policy
+from tollgate_domain.treasury import Capital
 from tollgate_domain.trip_log import Cost, Place, Travelled, Trip, TripLog, slipped
 from tollgate_ledger.core.cost_rows import cost_row
 from tollgate_ledger.core.days import DAY_US, Day, Moved, Worth, worth_of
 from tollgate_ledger.core.fee_check import FeeCheck
-from tollgate_ledger.core.first_marks import FirstMarks
 from tollgate_ledger.core.journal import FUNDING, TRANSFERS, moved_to
 from tollgate_ledger.core.motives import FLATTEN, PROTECTION, Mid, Motive, Motives
 from tollgate_ledger.core.rows import EquityPoint, Row, TripEnded, TripTrigger
@@ -77,9 +75,8 @@ class _State:
     mids: dict[str, Mid] = field(default_factory=dict)
     motives: Motives = field(default_factory=Motives)
     instruments: dict[str, InstrumentRules] = field(default_factory=dict)
-    first_marks: FirstMarks = field(default_factory=FirstMarks)
     not_taken_in: dict[str, Exact] = field(default_factory=dict)
-    """What was held at opening, by symbol, as long as it has no mark since."""
+    """What was held at opening, by symbol, as long as nobody has looked at a mark of it since."""
     log: TripLog = field(default_factory=TripLog)
     stories: dict[int, _Story] = field(default_factory=dict)
     """By the number of the trip: of open ones, and of the newest that have ended."""
@@ -130,38 +127,51 @@ class TradeLog:
                 state.motives.refuse(message)
             case Account():
                 state.fee_check.take(message)
-            case Policy() if config_hash(message.text) == message.hash:
-                share = share_of_policy(message.text)
-                state.share_bps = state.share_bps if share is None else share
             case _:
                 pass
-        state.first_marks.follow(sequence, message, state.mids)
-        self._take_in(sequence, books)
         return rows
 
-    def opened(self, sequence: int, books: BooksView) -> None:
+    def govern(self, share_bps: Decimal) -> None:
+        """Take in what of a profit goes to the treasury from here on."""
+        self._state.share_bps = share_bps
+
+    def opened(self, books: BooksView) -> None:
         """Begin with what the books were opened with."""
         state = self._state
         state.capital = Capital(trading=books.portfolio.cash)
         state.not_taken_in = {symbol: holding.quantity for symbol, holding in books.portfolio.holdings().items()}
         state.day = Day.begin(state.now_us // DAY_US, self._worth(books), state.moved)
-        if not state.first_marks.has_opened_after(sequence):
-            self._take_in(sequence, books)
 
-    def _take_in(self, sequence: int, books: BooksView) -> None:
-        state = self._state
-        if state.day is None or not state.not_taken_in:
-            return
-        for symbol in sorted(state.not_taken_in):
-            mark = state.first_marks.marks.get(symbol)
-            if mark is None:
-                continue
-            quantity = state.not_taken_in.pop(symbol)
-            trip = state.log.take_in(symbol, quantity, mark, Place(sequence, state.now_us))
-            state.stories[trip.number] = _Story(None, None, None, books.valuation.equity)
-            value = notional(mark, quantity)
-            state.capital = state.capital.contribute(value)
-            state.moved.take(TRANSFERS, value)
+    @property
+    def marks(self) -> dict[str, Decimal]:
+        """The mids of the last quotes, by symbol."""
+        return {symbol: mid.price for symbol, mid in self._state.mids.items()}
+
+    def look(self, sequence: int, books: BooksView, marks: dict[str, Decimal] | None = None) -> None:
+        """Take in what was held at opening and has a mark by now; the marks are those of now, where none are named.
+
+        Risk looks when the account opens, at a clock, at a policy and when money has moved, and never at a quote.
+        """
+        if self._state.not_taken_in:
+            marks = self.marks if marks is None else marks
+            for symbol in sorted(marks.keys() & self._state.not_taken_in.keys()):
+                self._take_in(symbol, marks[symbol], sequence, books)
+
+    def _take_in(self, symbol: str, mark: Decimal, sequence: int, books: BooksView) -> None:
+        state, quantity = self._state, self._state.not_taken_in.pop(symbol)
+        trip = state.log.take_in(symbol, quantity, mark, Place(sequence, state.now_us))
+        state.stories[trip.number] = _Story(None, None, None, books.valuation.equity)
+        value = notional(mark, quantity)
+        state.capital = state.capital.contribute(value)
+        state.moved.take(TRANSFERS, value)
+
+    def _take_in_of(self, sequence: int, message: Fill | Bust, books: BooksView) -> None:
+        """Take in what is held of a trade's symbol and of its fee's currency, at what the trade says of their worth."""
+        if message.symbol in self._state.not_taken_in:
+            self._take_in(message.symbol, message.trade.price, sequence, books)
+        charge = charge_of(message)
+        if charge is not None and charge.symbol in self._state.not_taken_in and message.fee_rate is not None:
+            self._take_in(charge.symbol, message.fee_rate, sequence, books)
 
     def booked(
         self,
@@ -175,7 +185,7 @@ class TradeLog:
     ) -> list[Row]:
         """Take in a fill or a bust that is booked; its fee is held against that of ``costs``."""
         state, motive, fees = self._state, self._state.motives.of(message.client_order_id), booking.fee
-        self._take_in(sequence, books)
+        self._take_in_of(sequence, message, books)
         of = None if isinstance(message, Fill) else state.log.trip_of(message)
         travelled = self._travel(message, booking, motive, Place(sequence, state.now_us))
         origin = state.stories.get(of) if of is not None else None
@@ -287,34 +297,16 @@ class TradeLog:
     ) -> list[Row]:
         """Take in a movement that is booked, and what the portfolio has made of it."""
         state, account = self._state, moved_to(movement.movement)
-        is_in_opening = state.first_marks.has_in_opening(sequence, movement)
-        if self._is_not_taken_in(movement, carried.symbol, is_in_opening=is_in_opening):
-            left = state.not_taken_in.pop(carried.symbol, ZERO) + carried.quantity
-            state.not_taken_in.update({carried.symbol: left} if left else {})
-            return []
         travelled = self._carry(sequence, movement, carried, equity_before, books)
         realized = ZERO if travelled is None else travelled.result
-        if is_in_opening:
-            state.capital = state.capital.contribute(carried.value + realized)
-        else:
-            state.capital, _ = state.capital.move(movement.movement, carried.value, state.share_bps, realized)
+        state.capital, _ = state.capital.move(movement.movement, carried.value, state.share_bps, realized)
         if account == FUNDING:
             state.log.fund(movement.symbol, carried.value)
         state.moved.take(account, carried.value)
         if state.day is not None:
             state.day.gross += realized
-        if not state.first_marks.has_opened_after(sequence):
-            state.first_marks.look(state.mids)
-            self._take_in(sequence, books)
         ended = () if travelled is None else travelled.ended
         return [self._ended(trip, TripTrigger.MOVEMENT, None, books, venue) for trip in ended]
-
-    def _is_not_taken_in(self, movement: Movement, symbol: str, *, is_in_opening: bool) -> bool:
-        """Say whether a movement only changes how much of a symbol waits for its first mark: it is then no result."""
-        state = self._state
-        if not symbol or symbol in state.log.open:
-            return False
-        return is_in_opening or (symbol in state.not_taken_in and movement.rate is None)
 
     def _carry(
         self, sequence: int, movement: Movement, carried: Carried, equity_before: Decimal, books: BooksView
@@ -323,9 +315,12 @@ class TradeLog:
         state, symbol = self._state, carried.symbol
         if not symbol:
             return None
-        if symbol in state.not_taken_in and movement.rate is not None:
-            state.first_marks.marks.setdefault(symbol, movement.rate)
-            self._take_in(sequence, books)
+        if symbol in state.not_taken_in:
+            if movement.rate is None:
+                left = state.not_taken_in.pop(symbol) + carried.quantity
+                state.not_taken_in.update({symbol: left} if left else {})
+                return None
+            self._take_in(symbol, movement.rate, sequence, books)
         travelled = state.log.carry(carried, Place(sequence, state.now_us))
         if travelled.opened is not None:
             state.stories[travelled.opened.number] = _Story(None, None, None, equity_before)

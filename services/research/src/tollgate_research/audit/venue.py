@@ -45,6 +45,8 @@ WITH near AS (
 SELECT DISTINCT currency FROM near JOIN ledger.postings ON entry_id = near.id
 WHERE account LIKE 'asset:%' AND CASE WHEN tape_sequence <= $1 THEN moved_us >= $2 ELSE moved_us <= $2 END
 """
+# The first words of the books are those of their opening, also where they were opened with nothing.
+_IS_OPEN = "SELECT EXISTS (SELECT FROM ledger.equity)"
 # Execution states the account every five seconds; risk lets nothing be opened on a statement that is a minute old.
 STATEMENT_WITHIN_S = 60
 _S_US = 1_000_000
@@ -150,6 +152,8 @@ async def compare(connection: Connection) -> Comparison:
     stated = decode(row["body"])
     if not isinstance(stated, Account):
         raise NoStatement(f"record {row['tape_sequence']} is no account message")
+    if not await connection.fetchval(_IS_OPEN):
+        raise NoStatement("the books are not open yet")
     dust = await _dust(connection, desk, row["tape_sequence"])
     drifting = await _drifting(connection, desk)
     sequence = row["tape_sequence"]
