@@ -30,6 +30,8 @@ SERVICES = ("marketdata", "strategy", "risk", "execution", "ledger")
 # A first start makes a database and imports six Python processes on what may be a busy machine.
 START_S = 60
 PORTS_NEEDED = 12
+# A client for each question would read the system's certificates each time, which takes 40 ms of a core.
+ASK = httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 # A strategy that finds a reason to trade every few seconds, so that a short test sees many orders.
 BUSY = {
@@ -124,7 +126,7 @@ class Platform:
 
     def engage(self, service: str = "risk", **body: object) -> httpx.Response:
         """Engage the kill switch of risk, or shut execution's door."""
-        return httpx.put(
+        return ASK.put(
             f"{self.url(service)}/v1/kill-switch",
             headers=self.operator("kill"),
             json=body or None,
@@ -136,7 +138,7 @@ class Platform:
         """Release it; as long as venue and gate do not agree yet, try again."""
         deadline = time.monotonic() + timeout_s
         while True:
-            answer = httpx.request(
+            answer = ASK.request(
                 "DELETE",
                 f"{self.url(service)}/v1/kill-switch",
                 headers=self.operator("release"),
@@ -150,7 +152,7 @@ class Platform:
     def status(self, service: str) -> dict[str, Any]:
         """Return a service's own status; empty while it does not answer."""
         try:
-            answer = httpx.get(f"{self.url(service)}/v1/status", timeout=2)
+            answer = ASK.get(f"{self.url(service)}/v1/status", timeout=2)
         except (httpx.HTTPError, OSError):
             return {}
         content: dict[str, Any] = answer.json()
@@ -159,7 +161,7 @@ class Platform:
     def books(self) -> dict[str, Any]:
         """Return what the ledger says of the books now; empty while it does not."""
         try:
-            answer = httpx.get(f"{self.url('ledger')}/v1/books", headers=self.operator("read"), timeout=2)
+            answer = ASK.get(f"{self.url('ledger')}/v1/books", headers=self.operator("read"), timeout=2)
         except (httpx.HTTPError, OSError):
             return {}
         content: dict[str, Any] = answer.json() if answer.status_code == httpx.codes.OK else {}
@@ -293,7 +295,7 @@ def drill(platform: Platform, method: str, what: str, body: dict[str, Any] | Non
         "x-signature": signature,
     }
     url = f"{platform.url('simvenue')}{target}"
-    answer = httpx.request(method, url, content=content, headers=headers, timeout=10)
+    answer = ASK.request(method, url, content=content, headers=headers, timeout=10)
     assert answer.status_code == httpx.codes.OK, answer.text
     said: dict[str, Any] = answer.json()
     return said

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.chaos.test_kill import assert_every_order_ended_once, fills_on_tape, unbalanced_entries
-from tests.conftest import BUSY, SERVICES, Platform, assert_everyone_agrees, free_base_port, settle
+from tests.conftest import ASK, BUSY, SERVICES, Platform, assert_everyone_agrees, free_base_port, settle
 from tollgate_contracts.codec import decode
 from tollgate_contracts.risk import Decision
 from tollgate_contracts.strategy import Intent
@@ -55,7 +55,7 @@ class Second:
         """Return its own status; empty while it does not answer."""
         assert self.process.poll() is None, self.log.read_text()[-4_000:]
         try:
-            content: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.port}/v1/status", timeout=2).json()
+            content: dict[str, Any] = ASK.get(f"http://127.0.0.1:{self.port}/v1/status", timeout=2).json()
         except httpx.HTTPError:
             return {}
         return content
@@ -157,7 +157,7 @@ def test_the_kill_switch_at_the_gate_that_stands_by_stops_the_desk(platform: Cal
     desk.start()
     desk.wait_until(lambda: desk.fills() >= 5, "traffic", 60)
     with second_instance(desk, "risk", tmp_path) as second:
-        answer = httpx.put(f"http://127.0.0.1:{second.port}/v1/kill-switch", headers=desk.operator("kill"), timeout=10)
+        answer = ASK.put(f"http://127.0.0.1:{second.port}/v1/kill-switch", headers=desk.operator("kill"), timeout=10)
         assert answer.status_code == httpx.codes.OK
         desk.wait_until(lambda: second.status().get("live"), "the second gate took over", START_S)
         desk.wait_until(lambda: second.status()["kill_switch"]["on_tape"], "the switch is on the tape", START_S)

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.conftest import BUSY, Platform, assert_everyone_agrees, settle
+from tests.conftest import ASK, BUSY, Platform, assert_everyone_agrees, settle
 from tollgate_contracts.execution import Liquidity
 
 pytestmark = pytest.mark.platform
@@ -34,7 +33,7 @@ def test_fees_that_the_model_does_not_say_are_booked_and_each_is_a_finding(
     found = {Liquidity.TAKER: "dearer", Liquidity.MAKER: "cheaper"}
     expected = Counter(found[fill.trade.liquidity] for fill in view.fills if fill.trade is not None)
     assert Counter(findings(desk)) == expected
-    state = httpx.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10).json()
+    state = ASK.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10).json()
     assert (state["taker_fee_bps"], state["fee_bps"]) == ("25", "25")
     assert_the_report_says_what_the_books_say(desk, tmp_path, fee_findings=expected.total())
 
@@ -69,6 +68,6 @@ def assert_the_report_says_what_the_books_say(desk: Platform, folder: Path, *, f
 
 def findings(desk: Platform) -> dict[str, int]:
     """Return how often the ledger has found which difference."""
-    said = httpx.get(f"{desk.url('ledger')}/metrics", timeout=10).text
+    said = ASK.get(f"{desk.url('ledger')}/metrics", timeout=10).text
     counted = re.findall(r'^tollgate_ledger_fee_findings_total\{finding="(\w+)"\} (\S+)$', said, re.MULTILINE)
     return {finding: int(float(count)) for finding, count in counted}

@@ -16,7 +16,7 @@ from tests.chaos.test_kill import (
     fills_on_tape,
     unbalanced_entries,
 )
-from tests.conftest import BUSY, Platform, assert_everyone_agrees, drill, settle
+from tests.conftest import ASK, BUSY, Platform, assert_everyone_agrees, drill, settle
 from tests.policies import PATIENT
 from tests.security.test_kill_switch import working
 from tollgate_contracts.codec import decode
@@ -254,7 +254,7 @@ def test_a_stop_that_triggers_is_the_strategy_s_exit_and_the_switch_takes_stops_
 
 
 def orders_of(desk: Platform) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{desk.url('execution')}/v1/orders?limit=1000", headers=desk.operator("read"), timeout=5)
+    answer = ASK.get(f"{desk.url('execution')}/v1/orders?limit=1000", headers=desk.operator("read"), timeout=5)
     orders: list[dict[str, Any]] = answer.json()
     return orders
 

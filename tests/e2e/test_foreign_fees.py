@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import BUSY, Platform, VenueView, assert_everyone_agrees, drill, settle
+from tests.conftest import ASK, BUSY, Platform, VenueView, assert_everyone_agrees, drill, settle
 from tollgate_contracts.strategy import Side
 
 pytestmark = pytest.mark.platform
@@ -50,7 +50,7 @@ def _positions(desk: Platform) -> dict[str, str]:
 
 def round_trips(desk: Platform) -> dict[str, int]:
     """Return how many round trips risk has seen end, and how."""
-    answer = httpx.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10)
+    answer = ASK.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10)
     ended: dict[str, int] = answer.json()["results"]["round_trips"]
     return ended
 

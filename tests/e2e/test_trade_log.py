@@ -11,7 +11,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.conftest import BUSY, Platform, assert_everyone_agrees, drill, settle
+from tests.conftest import ASK, BUSY, Platform, assert_everyone_agrees, drill, settle
 from tests.policies import PATIENT
 from tollgate_domain.attribution import By, Parts, grouped, whole
 
@@ -113,7 +113,7 @@ def test_every_trade_and_every_trip_is_accounted_for_to_the_last_digit(
     assert triggers["flatten"] >= 1
     assert set(triggers) <= {"signal", "stop", "protection", "flatten", "bust"}
 
-    results = httpx.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10).json()["results"]
+    results = ASK.get(f"{desk.url('risk')}/v1/state", headers=desk.operator("read"), timeout=10).json()["results"]
     assert Decimal(results["treasury"]) == treasury == last["treasury"]
     where = ("--state-dir", str(desk.state))
     for check in ("verify", "rebuild"):

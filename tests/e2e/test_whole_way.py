@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import BUSY, Platform, assert_everyone_agrees, recorded_market, settle
+from tests.conftest import ASK, BUSY, Platform, assert_everyone_agrees, recorded_market, settle
 
 pytestmark = pytest.mark.platform
 FILLS = 200
@@ -94,10 +94,10 @@ def test_the_kill_switch_stops_trading_and_the_view_shows_it_within_a_second(pla
     assert decisions["by_reason"]["gate.kill_switch"] >= 5
     assert desk.fills() == fills
     read = desk.operator("read")
-    orders = httpx.get(f"{desk.url('execution')}/v1/orders", headers=read, timeout=5).json()
+    orders = ASK.get(f"{desk.url('execution')}/v1/orders", headers=read, timeout=5).json()
     assert all(order["since_us"] <= (put_at + 1) * 1_000_000 for order in orders)
 
-    without = httpx.delete(f"{desk.url('risk')}/v1/kill-switch", timeout=5)
+    without = ASK.delete(f"{desk.url('risk')}/v1/kill-switch", timeout=5)
     assert without.status_code == httpx.codes.UNAUTHORIZED
     released = desk.release(reason="the drill is over")
     assert released.status_code == httpx.codes.OK, released.text
