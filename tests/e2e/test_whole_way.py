@@ -22,7 +22,7 @@ TAPE_MESSAGES = 10_000
 def test_an_order_goes_its_whole_way_on_a_recorded_market(platform: Callable[..., Platform], tmp_path: Path):
     """Positions agree exactly, the kill switch stops it all, and the run replays byte for byte."""
     recording = recorded_market("binance_spot_BTCUSDT_20240808.raw.gz")
-    environment = BUSY | {"TOLLGATE_SIMVENUE__QUOTES_PER_S": "300"}
+    environment = BUSY | {"TOLLGATE_SIMVENUE__QUOTES_PER_S": "300", "TOLLGATE_STRATEGY__MAX_HOLD_MS": "300"}
     desk = platform(environment, ("--replay", str(recording), "--speed", "4"))
     desk.start()
     desk.wait_until(lambda: desk.fills() >= FILLS, f"{FILLS} fills", 180)
