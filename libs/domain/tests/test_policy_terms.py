@@ -26,6 +26,7 @@ def test_a_policy_names_whose_account_it_binds_and_the_treasurys_share():
     [
         pytest.param("{", None, id="no JSON"),
         pytest.param("{}", None, id="no terms"),
+        pytest.param(json.dumps({**TERMS, "version": 2}), None, id="a version that risk does not take"),
         pytest.param(json.dumps({**TERMS, "venue": ""}), None, id="no venue"),
         pytest.param(json.dumps(TERMS).replace("2000", "10001"), None, id="more than all"),
         pytest.param(json.dumps(TERMS), "{}", id="another text's hash"),

@@ -346,5 +346,5 @@ def test_an_equity_that_the_wire_cannot_hold_is_an_alarm_instead_of_books(desk, 
 
 
 def test_a_snapshot_of_another_format_is_refused(desk):
-    with pytest.raises(ValueError, match="format 9, expected 4"):
+    with pytest.raises(ValueError, match="format 9, expected 5"):
         LedgerCore().restore({**desk.core.snapshot(), "format": 9})

@@ -162,7 +162,7 @@ def test_what_waits_is_no_longer_than_what_has_moved(tape, speak):
     tape.put(speak.clock(1))
     for number in range(2, 50):
         tape.put(speak.quote("99", "101", number=number), speak.clock(number), account(speak, number, "1000"))
-    assert len(tape.core.snapshot()["waiting"]) == 4
+    assert len(tape.core.snapshot()["waiting"]) == 3
     tape.put(speak.quote("9", "11", symbol="ETH-USDT", number=60), speak.clock(60))
     tape.put(speak.fill("BUY", "1", "100", trade_id="t1"), speak.clock(61), speak.clock(62))
-    assert len(tape.core.snapshot()["waiting"]) == 7
+    assert len(tape.core.snapshot()["waiting"]) == 5

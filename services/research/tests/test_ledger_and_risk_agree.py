@@ -12,7 +12,7 @@ from tollgate_contracts.money import ZERO, round_down
 from tollgate_contracts.reconciliation import Account, Balance, Movement, MovementType
 from tollgate_contracts.risk import Policy
 from tollgate_contracts.strategy import Side
-from tollgate_domain.policy_terms import terms_of
+from tollgate_domain.policy_terms import PolicyTerms, terms_of
 from tollgate_ledger.core import LedgerCore, Parameters
 from tollgate_risk.core import RiskCore
 from tollgate_risk.core.policy import PolicyDocument
@@ -166,5 +166,6 @@ def test_the_books_read_of_a_policy_what_risk_reads():
     two.policy()
     policy = two.tape.messages[0]
     terms, document = terms_of(policy), PolicyDocument.model_validate_json(policy.text)
-    assert (terms.venue, terms.account) == (document.venue, document.account)
+    assert (terms.version, terms.venue, terms.account) == (document.version, document.venue, document.account)
+    assert PolicyTerms.model_fields["version"].annotation == PolicyDocument.model_fields["version"].annotation
     assert terms.treasury_share_bps == document.rules.cash.treasury_share_bps == 3333

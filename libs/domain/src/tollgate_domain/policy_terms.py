@@ -3,7 +3,7 @@
 All else in its text is risk's own, and read by risk alone.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -24,6 +24,8 @@ class _Rules(BaseModel):
 class PolicyTerms(BaseModel):
     """The part of a policy's text that is read here."""
 
+    version: Literal[3] = 3
+    """As risk knows it: what risk does not take must not open the books."""
     venue: Identifier
     account: Identifier
     rules: _Rules

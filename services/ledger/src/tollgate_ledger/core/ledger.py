@@ -48,7 +48,7 @@ from tollgate_ledger.core.trades import OTHERS_MAX, TRADES_MAX, Trades
 from tollgate_ledger.core.valuation import Moment, Valuation
 from tollgate_ledger.core.waiting import Held, Waiting, Waits
 
-_SNAPSHOT_FORMAT = 4
+_SNAPSHOT_FORMAT = 5
 # Of so many protective stops it is remembered what they protect; a desk has as many at once as it has positions.
 _STOPS_MAX = 512
 

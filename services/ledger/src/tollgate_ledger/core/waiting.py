@@ -1,9 +1,10 @@
 """What waits for the ledger's own configuration: in its order, and with the marks that were in force then.
 
-The law of this module: the books are what they would be had the configuration come first. So whatever opens them, moves
-money or tells how it is split waits, and a clock where it may be the first look at a mark; all else needs no memory.
-The list is as long as what has moved: of the clocks only those wait that see a symbol which none before has seen since
-the last message of another kind, and of the statements of one account the first since anything else has come.
+The law of this module: balances, capital and treasury are what they would be had the configuration come first. So
+whatever opens the books, moves money or tells how it is split waits, and a clock where it may be the first look at a
+mark; all else needs no memory. The list is as long as what has moved: of the clocks only those wait that see a symbol
+which none before has seen, and of the statements of one account the first since anything else has come. The day on
+which what waits is counted, and the times of its trips, are those of the configuration.
 """
 
 from decimal import Decimal
@@ -44,10 +45,9 @@ class Waiting:
         self._held.append(held)
 
     def _is_first_look(self, marks: dict[str, Decimal]) -> bool:
-        if not self._held:
-            return False
-        last = self._held[-1]
-        return not isinstance(last.message, Clock) or marks.keys() != last.marks.keys()
+        clocks = (held.marks for held in reversed(self._held) if isinstance(held.message, Clock))
+        # Marks are never forgotten: what the last clock has not seen, none has.
+        return bool(self._held) and marks.keys() != next(clocks, {}).keys()
 
     def _has_statement(self, account: Account) -> bool:
         for held in reversed(self._held):
