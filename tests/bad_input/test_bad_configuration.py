@@ -136,7 +136,8 @@ def test_a_wrong_model_of_costs_is_refused_by_each_that_reckons_with_it(tmp_path
 @pytest.mark.platform
 def test_a_service_that_refuses_its_section_stops_the_whole_start(tmp_path: Path) -> None:
     config = tmp_path / "tollgate.yaml"
-    config.write_text(GOOD + "strategy: {entry_bp: '2'}\n")
+    # Without a policy risk would refuse as well, and perhaps first.
+    config.write_text(f"{GOOD}risk: {{policy_file: {ROOT / 'config' / 'policy.yaml'}}}\nstrategy: {{entry_bp: '2'}}\n")
     answer = start(tmp_path, "--config", str(config), "--base-port", str(free_base_port()))
     assert_refused(answer, tmp_path, BAD_CONFIGURATION, ("strategy refuses its configuration", "strategy.entry_bp"))
 
