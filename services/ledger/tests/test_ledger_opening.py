@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tollgate_contracts.ledger import Books
+from tollgate_contracts.ledger import Books, Drift
 from tollgate_contracts.reconciliation import MovementType
 from tollgate_ledger.core import Alarm, AlarmReason, EntryKind, JournalEntry, LedgerCore
 
@@ -166,3 +166,15 @@ def test_what_waits_is_no_longer_than_what_has_moved(tape, speak):
     tape.put(speak.quote("9", "11", symbol="ETH-USDT", number=60), speak.clock(60))
     tape.put(speak.fill("BUY", "1", "100", trade_id="t1"), speak.clock(61), speak.clock(62))
     assert len(tape.core.snapshot()["waiting"]) == 5
+
+
+def test_what_is_said_of_another_account_than_the_policys_is_not_of_the_books(tape, speak):
+    """Risk passes it by: a statement of it is no drift, and what moves there changes nothing."""
+    tape.put(speak.config(), speak.policy(), account(speak, 1, "1000"))
+    tape.put(*(account(speak, second, "7", "other") for second in range(2, 7)))
+    moved = speak.movement("50", MovementType.REBATE, ts_us=at(speak, 8))
+    tape.put(moved.model_copy(update={"account": "other"}))
+    assert [output for output in tape.outputs if isinstance(output, Drift)] == []
+    assert tape.opened_with == {"USDT": "1000"}
+    tape.put(*(account(speak, second, "7") for second in range(9, 12)))
+    assert [output.currency for output in tape.outputs if isinstance(output, Drift)] == ["USDT"]

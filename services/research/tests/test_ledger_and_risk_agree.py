@@ -38,9 +38,18 @@ movements = st.tuples(
     st.sampled_from(MovementType),
     st.sampled_from([("USDT", None), ("USDT", None), ("BTC", None), ("BTC", "100")]),
 )
-# What is said again: another policy, one that cannot be read, what the account holds, and what moved long before.
+# What is said again: another policy, one that cannot be read, what the account holds, what moved long before, and what
+# moved in another account.
 words = st.sampled_from(
-    [("policy", SHARE), ("policy", "1000"), ("unreadable",), ("account",), ("account", "other"), ("late",)]
+    [
+        ("policy", SHARE),
+        ("policy", "1000"),
+        ("unreadable",),
+        ("account",),
+        ("account", "other"),
+        ("late",),
+        ("elsewhere",),
+    ]
 )
 # In which order the services come up, with quotes and clocks of a market that does not wait for them.
 starts = st.permutations(["policy", "config", "account"])
@@ -119,6 +128,10 @@ class Two:
         fields = {"movement_id": f"m{len(self.tape.messages)}", "movement": MovementType.REBATE, "currency": "BTC"}
         rated = {"rate": Decimal(100), "rate_source": "quote:1"}
         self._venue(Movement, "main", **fields, **rated, amount=Decimal(1), symbol=None, venue_ts_us=START_US)
+
+    def elsewhere(self):
+        fields = {"movement_id": f"m{len(self.tape.messages)}", "movement": MovementType.REBATE, "currency": "USDT"}
+        self._venue(Movement, "other", **fields, amount=Decimal(50), symbol=None)
 
     def _venue(self, kind, account, **fields):
         self.tape.now_us += 1

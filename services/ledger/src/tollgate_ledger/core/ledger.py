@@ -159,7 +159,7 @@ class LedgerCore:
         if not self._portfolio.opened:
             self._open(self._opening.state(Statement(sequence, account)), reply)
             self._look(sequence, reply)
-        elif self._parameters is not None:
+        elif self._parameters is not None and not self._opening.is_of_another(account):
             for difference in self._drift.compare(self._books.balances.assets(), account, self._parameters):
                 reply.say(
                     Drift,
@@ -248,10 +248,9 @@ class LedgerCore:
         reply.booked = True
 
     def _on_movement(self, sequence: int, movement: Movement, reply: Reply) -> None:
-        if not self._portfolio.opened:
-            self._opening.outdate()
+        self._opening.outdate()
         verdict = judge_movement(movement, self._known)
-        if isinstance(verdict, Already):
+        if isinstance(verdict, Already) or self._opening.is_of_another(movement):
             return
         if verdict is not None:
             detail = f"{movement.movement} {movement.movement_id}: {plain(movement.amount)} {movement.currency}"

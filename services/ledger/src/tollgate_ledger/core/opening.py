@@ -4,13 +4,13 @@ The law of this module is risk's, so that both open with the same money at the s
 statement once a policy is in force, or, where the account came first, the policy itself, with the first statement
 before it. The statement must be of the account that the policy names. A movement before the opening puts a statement
 that waits for a policy out of date: the next one has the movement in it. A policy that cannot be read is none, and
-puts the one before it out of force.
+puts the one before it out of force. What is said later of another account than that of the policy is not of the books.
 """
 
 from typing import Any, NamedTuple
 
 from tollgate_contracts.codec import decode, encode
-from tollgate_contracts.reconciliation import Account
+from tollgate_contracts.reconciliation import Account, Movement
 from tollgate_domain.policy_terms import PolicyTerms
 
 
@@ -50,7 +50,12 @@ class Opening:
         self._first = None
 
     def _of_the_owner(self, statement: Statement) -> Statement | None:
-        return statement if (statement.account.venue, statement.account.account) == self._owner else None
+        account = statement.account
+        return None if self._owner is None or self.is_of_another(account) else statement
+
+    def is_of_another(self, message: Account | Movement) -> bool:
+        """Say whether a message is not of the account that the policy in force names: risk passes it by."""
+        return self._owner is not None and (message.venue, message.account) != self._owner
 
     def snapshot(self) -> dict[str, Any]:
         """Return the state as JSON-ready values."""
