@@ -59,9 +59,11 @@ class Speaker:
             writer=writer, text=text, hash=config_hash(hash_of or text), **self._outside(message_id, self.start_us)
         )
 
-    def policy(self, share: str = "0", *, account: str = "main", text: str | None = None) -> Policy:
+    def policy(
+        self, share: str = "0", *, venue: str = "simulated", account: str = "main", text: str | None = None
+    ) -> Policy:
         """Return a policy, without which no books are opened; of its text only what the ledger reads of it."""
-        terms = {"venue": "simulated", "account": account, "rules": {"cash": {"treasury_share_bps": share}}}
+        terms = {"venue": venue, "account": account, "rules": {"cash": {"treasury_share_bps": share}}}
         text = canonical_json(terms) if text is None else text
         return Policy(text=text, hash=config_hash(text), **self._outside(f"risk:policy:{len(text)}", self.start_us))
 

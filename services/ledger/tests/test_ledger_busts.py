@@ -142,11 +142,13 @@ def test_a_movement_is_booked_once_and_not_with_other_content(tape, speak):
     assert (len(tape.entries), tape.alarms) == (2, [AlarmReason.MOVEMENT_CONFLICT])
 
 
-@pytest.mark.parametrize("other", [{"account": "spot"}, {"venue": "elsewhere"}])
+@pytest.mark.parametrize("other", [{"account": "other"}, {"venue": "another"}])
 def test_a_movements_id_is_booked_once_whatever_account_it_is_said_of(tape, speak, other):
-    """The books are of one account: the database refuses the id a second time, so no second one may come to it."""
+    """The books are of one account, and the database refuses the id a second time, even if the policy names another."""
     again = speak.movement("5").model_copy(update={"id": "execution:simulated:movement:again", **other})
     tape.put(speak.movement("5"), again)
+    assert (len(tape.entries), tape.alarms) == (2, []), "of another account than the policy's: not of these books"
+    tape.put(speak.policy(**other), again)
     assert (len(tape.entries), tape.alarms) == (2, [AlarmReason.MOVEMENT_CONFLICT])
 
 

@@ -66,6 +66,13 @@ class Answer(BaseModel):
     """What stands in the way, one by one, where there is more than one thing."""
 
 
+BODY_ANSWERS: dict[int | str, dict[str, Any]] = {
+    408: {"model": Answer, "description": "The body did not come in time."},
+    413: {"model": Answer, "description": "The body is too long."},
+}
+"""What OpenAPI says of how ``read_command`` refuses a body, but for 422, which FastAPI adds by itself."""
+
+
 class Refused(Exception):
     """A call that is not carried out, with its HTTP status and the reason in words."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 
 from tollgate_chassis.operator_door import (
+    BODY_ANSWERS,
     Answer,
     Command,
     OperatorDoor,
@@ -37,15 +38,13 @@ _STATUS_OF = {
     Verdict.NOT_ACTIVE: 503,
 }
 _RESOLVE_ANSWERS: dict[int | str, dict[str, Any]] = {
+    **BODY_ANSWERS,
     **_NO_ORDER,
-    408: {"model": Answer, "description": "The body did not come in time."},
     409: {"model": Answer, "description": "The outcome is known, the venue is still being asked, or it shows it now."},
-    413: {"model": Answer, "description": "The body is too long."},
 }
 _OPEN_ANSWERS: dict[int | str, dict[str, Any]] = {
-    408: {"model": Answer, "description": "The body did not come in time."},
+    **BODY_ANSWERS,
     409: {"model": Answer, "description": "The token is the one that has shut the door."},
-    413: {"model": Answer, "description": "The body is too long."},
     500: {"model": Answer, "description": "The door stays shut: its file cannot be removed."},
 }
 
@@ -57,13 +56,12 @@ _EXPLAIN_STATUS_OF = {
     Explanation.NOT_ACTIVE: 503,
 }
 _EXPLAIN_ANSWERS: dict[int | str, dict[str, Any]] = {
+    **BODY_ANSWERS,
     404: {"model": Answer, "description": "No drift of this currency is open."},
-    408: {"model": Answer, "description": "The body did not come in time."},
     409: {
         "model": Answer,
         "description": "The amount is no part of the drift, or the venue must state its balance again first.",
     },
-    413: {"model": Answer, "description": "The body is too long."},
 }
 
 Resolve = Callable[[str, ReportStatus, str], Awaitable[Resolution]]

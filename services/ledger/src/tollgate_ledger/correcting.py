@@ -20,6 +20,7 @@ from pydantic import Field
 
 from tollgate_chassis.clock import SYSTEM_CLOCK
 from tollgate_chassis.operator_door import (
+    BODY_ANSWERS,
     Answer,
     Command,
     Refused,
@@ -184,13 +185,12 @@ _STATUS_OF = {
     Verdict.NOT_READ: 503,
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
+    **BODY_ANSWERS,
     404: {"model": Answer, "description": "The journal has no such entry."},
-    408: {"model": Answer, "description": "The body did not come in time."},
     409: {
         "model": Answer,
         "description": "It is of no movement, was taken back before, is booked so already, or was changed since.",
     },
-    413: {"model": Answer, "description": "The body is too long."},
 }
 
 

@@ -5,7 +5,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
-from tollgate_chassis.operator_door import Answer, Command, OperatorDoor, Refused, body_of, need_reason, read_command
+from tollgate_chassis.operator_door import (
+    BODY_ANSWERS,
+    Answer,
+    Command,
+    OperatorDoor,
+    Refused,
+    body_of,
+    need_reason,
+    read_command,
+)
 from tollgate_contracts.envelope import Symbol, TimeUs
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.risk import Outcome
@@ -20,9 +29,8 @@ from tollgate_risk.views import modes_view, state_view
 
 _NO_POLICY: dict[int | str, dict[str, Any]] = {404: {"model": Answer, "description": "No policy is in force yet."}}
 _NOT_TIGHTER: dict[int | str, dict[str, Any]] = {
+    **BODY_ANSWERS,
     409: {"model": Answer, "description": f"Knobs that are not tighter, each by name: {LOOSER}."},
-    413: {"model": Answer, "description": "The body is too long."},
-    408: {"model": Answer, "description": "The body did not come in time."},
 }
 
 

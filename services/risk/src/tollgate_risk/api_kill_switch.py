@@ -5,16 +5,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import Field
 
-from tollgate_chassis.operator_door import Answer, Command, Refused, Stops, body_of, caller, need_reason, read_command
+from tollgate_chassis.operator_door import (
+    BODY_ANSWERS,
+    Answer,
+    Command,
+    Refused,
+    Stops,
+    body_of,
+    caller,
+    need_reason,
+    read_command,
+)
 from tollgate_contracts.risk import KillLevel
 from tollgate_risk.kill_switch import KillSwitchControl, NotClean, NotOnTape
 
 # Longer than any flatten in a liquid market takes, and shorter than what waits on a connection.
 WAIT_FLAT_S_MAX = 60
 _RELEASE_ANSWERS: dict[int | str, dict[str, Any]] = {
-    408: {"model": Answer, "description": "The body did not come in time."},
+    **BODY_ANSWERS,
     409: {"model": Answer, "description": "The books are not clean, or the token is the one that engaged the switch."},
-    413: {"model": Answer, "description": "The body is too long."},
 }
 
 
