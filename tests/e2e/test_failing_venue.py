@@ -238,6 +238,9 @@ def test_a_stop_that_triggers_is_the_strategy_s_exit_and_the_switch_takes_stops_
     desk = platform(BUSY | NERVOUS | ONLY_STOPS_SELL, policy=SWIFT)
     desk.start()
     desk.wait_until(lambda: len(sold_by_stops(desk)) >= STOPS, f"{STOPS} stops have sold", 2 * PATIENCE_S)
+    symbols = {order["symbol"] for order in sold_by_stops(desk)}
+    before = {order["client_order_id"] for order in orders_of(desk)}
+    desk.wait_until(lambda: entered(desk, symbols, before), "the next entry where a stop has sold", PATIENCE_S)
 
     desk.wait_until(lambda: resting_stops(desk), "a stop rests", PATIENCE_S)
     flat = desk.engage(level="FLATTEN", wait_flat_s=30).json()["flat"]
@@ -257,6 +260,13 @@ def orders_of(desk: Platform) -> list[dict[str, Any]]:
     answer = ASK.get(f"{desk.url('execution')}/v1/orders?limit=1000", headers=desk.operator("read"), timeout=5)
     orders: list[dict[str, Any]] = answer.json()
     return orders
+
+
+def entered(desk: Platform, symbols: set[str], before: set[str]) -> bool:
+    return any(
+        order["symbol"] in symbols and not order["protects"] and order["client_order_id"] not in before
+        for order in orders_of(desk)
+    )
 
 
 def sold_by_stops(desk: Platform) -> list[dict[str, Any]]:
