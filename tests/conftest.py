@@ -33,6 +33,11 @@ PORTS_NEEDED = 12
 # A client for each question would read the system's certificates each time, which takes 40 ms of a core.
 ASK = httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
+# What one of pytest's workers finds free, another could take before it is used: each looks among its own.
+_WORKERS, _SPACING = 8, 50
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+_BASES = range(20_000 + _SPACING * _WORKER, 32_000, _SPACING * _WORKERS)
+
 # A strategy that finds a reason to trade every few seconds, so that a short test sees many orders.
 BUSY = {
     "TOLLGATE_STRATEGY__FAST_MS": "200",
@@ -52,7 +57,7 @@ BUSY = {
 def free_base_port() -> int:
     """Return a port from which enough in a row are free."""
     # Not the lowest first: another run on this machine looks for some at the same time.
-    for base in SystemRandom().sample(range(20_000, 32_000, 50), 240):
+    for base in SystemRandom().sample(_BASES, len(_BASES)):
         try:
             for port in range(base, base + PORTS_NEEDED):
                 with socket.socket() as probe:

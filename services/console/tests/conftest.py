@@ -40,11 +40,18 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+_WORKERS = 8
+
+
 @pytest.fixture
 def base_port() -> int:
-    """The first of nine ports that are free, below those that the kernel gives away itself."""
+    """The first of nine ports that are free, below those that the kernel and tests of whole platforms give away.
+
+    What one of pytest's workers finds free, another could take before it is used: each looks among its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
     while True:
-        base = 10_000 + 10 * secrets.randbelow(2_000)
+        base = 10_000 + 10 * (_WORKERS * secrets.randbelow(1_000 // _WORKERS) + worker)
         if all(_is_free(base + offset) for offset in range(10)):
             return base
 

@@ -95,7 +95,7 @@ async def test_a_service_that_refuses_its_configuration_ends_the_start(platform:
     order.write_text("78")
     process = platform.start(wait=False)
     _, errors = process.communicate(timeout=30)
-    assert process.returncode == 78
+    assert process.returncode == 78, errors
     assert "strategy: a key is misspelt" in errors
     assert platform.alive() == []
 
