@@ -150,7 +150,8 @@ class Platform:
                 json={"reason": reason},
                 timeout=10,
             )
-            if answer.status_code != httpx.codes.CONFLICT or time.monotonic() > deadline:
+            is_too_early = answer.status_code == httpx.codes.CONFLICT or "try again" in answer.text
+            if not is_too_early or time.monotonic() > deadline:
                 return answer
             time.sleep(0.3)
 
@@ -332,7 +333,8 @@ def assert_everyone_agrees(platform: Platform) -> VenueView:
     venue_positions = {f"{currency}-USDT": amount for currency, amount in view.balances.items()}
 
     def of(service: str) -> dict[str, Decimal]:
-        positions = (platform.books() if service == "ledger" else platform.status(service))["positions"]
+        said = platform.books() if service == "ledger" else platform.status(service)
+        positions = said.get("positions", {"no answer": "1"})
         if isinstance(positions, list):
             return {line["symbol"]: Decimal(line["quantity"]) for line in positions if Decimal(line["quantity"])}
         return {symbol: Decimal(quantity) for symbol, quantity in positions.items() if Decimal(quantity)}
@@ -345,7 +347,9 @@ def assert_everyone_agrees(platform: Platform) -> VenueView:
     assert ledger["drifting"] == []
     assert ledger["alarms"] == {}
     for service in ("strategy", "risk", "execution"):
-        assert of(service) == venue_positions, service
+        platform.wait_until(
+            lambda service=service: of(service) == venue_positions, f"{service} == venue {venue_positions}", 15
+        )
     # A trade that the venue has taken back has a second row in its list.
     assert platform.status("execution")["fills"] == sum(fill.trade is not None for fill in view.fills)
     return view

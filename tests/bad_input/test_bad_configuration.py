@@ -47,7 +47,7 @@ def start(
     folder: Path, *options: str, environment: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run ``tollgate up`` on a state directory in ``folder`` until it refuses."""
-    command = [str(TOLLGATE), "up", "--plain", "--state-dir", str(folder / "state"), *options, "--until-seconds", "20"]
+    command = [str(TOLLGATE), "up", "--plain", "--state-dir", str(folder / "state"), *options, "--until-seconds", "60"]
     return subprocess.run(
         command,
         cwd=ROOT,

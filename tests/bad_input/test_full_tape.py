@@ -15,7 +15,7 @@ from tests.conftest import BUSY, Platform, ask_venue, assert_everyone_agrees, se
 
 pytestmark = pytest.mark.platform
 HALTED = 70
-# A tape of one mebibyte is full of these quotes after some seconds.
+# A tape of three mebibytes is full of these quotes after some ten seconds, and not before every service is live.
 FLOOD = {"TOLLGATE_SIMVENUE__QUOTES_PER_S": "600"}
 FULL_S = 120
 ROOM = {"TOLLGATE_CONSOLE__TAPE_MIB_MAX": "64"}
@@ -51,7 +51,7 @@ def assert_stopped_for_want_of_room(desk: Platform) -> None:
 
 
 def test_a_full_tape_halts_the_services_and_a_larger_one_goes_on(platform: Callable[..., Platform]) -> None:
-    desk = platform(BUSY | FLOOD | {"TOLLGATE_CONSOLE__TAPE_MIB_MAX": "1"})
+    desk = platform(BUSY | FLOOD | {"TOLLGATE_CONSOLE__TAPE_MIB_MAX": "3"})
     desk.start()
     assert_stopped_for_want_of_room(desk)
     desk.stop()

@@ -1,20 +1,18 @@
 """Execution is told to stop, or falls, under traffic: it ends in order, and whoever goes on reads the venue first."""
 
 import os
-import re
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.chaos.test_takeover import START_S, Second, second_instance, stop_and_load, told
 from tests.conftest import ASK, BUSY, Platform, assert_everyone_agrees, settle
-from tollgate_contracts.codec import decode
-from tollgate_contracts.execution import Order, ReportSource
+from tollgate_contracts.execution import Order, Report, ReportStatus
 from tollgate_contracts.reconciliation import Sync
+from tollgate_contracts.risk import Decision
 from tollgate_contracts.safety import SafeMode
 from tollgate_contracts.tenure import Tenure
 from tollgate_research.recording import Run
@@ -24,6 +22,7 @@ pytestmark = pytest.mark.platform
 PATIENCE_S = 8.0
 # From the loss of the active instance to the first order that leaves, on a machine that runs twenty other things.
 NEXT_ORDER_S_MAX = 30
+NOT_AT_VENUE = {ReportStatus.NOT_SENT, ReportStatus.ABSENT, ReportStatus.NO_ANSWER}
 
 
 def test_execution_that_is_told_to_stop_ends_in_order_and_the_next_start_loses_nothing(
@@ -68,7 +67,7 @@ def test_whoever_takes_over_execution_reads_the_venue_before_the_first_order_lea
             lost_us[name] = time.time_ns() // 1_000
             os.kill(desk.pid("execution"), how)
             desk.wait_until(lambda second=second: second.status().get("live"), "the second took over", START_S)
-            desk.wait_until(lambda second=second: has_bought(second), "it enters", START_S)
+            desk.wait_until(lambda second=second: has_entered(desk, second), "it enters", START_S)
             second.process.kill()
         desk.wait_until(desk.all_live, "the first one took over again", START_S)
     settle(desk)
@@ -80,10 +79,14 @@ def test_whoever_takes_over_execution_reads_the_venue_before_the_first_order_lea
     assert [message for _, message in told(run, SafeMode) if message.engaged] == []
 
 
-def has_bought(second: Second) -> bool:
-    """Say whether this instance has itself told of an entry's fill; exits may go before its first round."""
-    metrics = ASK.get(f"http://127.0.0.1:{second.port}/metrics", timeout=2).text
-    return re.search(r'^tollgate_fills_total\{.*side="BUY"', metrics, re.MULTILINE) is not None
+def has_entered(desk: Platform, second: Second) -> bool:
+    """Say whether an entry was filled that was decided on under this instance; others were on their way before it."""
+    url, tenure = f"http://127.0.0.1:{second.port}/v1/orders?limit=1000", second.status().get("tenure")
+    orders = ASK.get(url, headers=desk.operator("read"), timeout=5).json()
+    return bool(tenure) and any(
+        order["side"] == "BUY" and order["filled"] != "0" and int(order["decision_id"].split(":")[1]) > tenure
+        for order in orders
+    )
 
 
 def after_the_loss_s(run: Run, lost_us: int) -> dict[str, float]:
@@ -92,20 +95,13 @@ def after_the_loss_s(run: Run, lost_us: int) -> dict[str, float]:
     round_us = next(us for us, _ in told(run, Sync) if us > tenure_us)
     # What makes a position smaller need not wait for the round.
     exits = {order.client_order_id for _, order in told(run, Order) if order.reduce_only or order.protects}
-    entries = ((us, report) for us, report in reports_of_submits(run) if report.client_order_id not in exits)
-    order_us = next(us for us, _ in entries if us > tenure_us)
+    # What was decided on before the tenure may have left before the loss.
+    entries = {each.client_order_id for us, each in told(run, Decision) if us > tenure_us} - exits
+    # Of the stream's frame and the answer to the submit the tape has whichever came first.
+    reports = ((us, each) for us, each in told(run, Report) if each.client_order_id in entries)
+    order_us = next(us for us, each in reports if each.status not in NOT_AT_VENUE)
     return {
         "tenure": (tenure_us - lost_us) / 1e6,
         "round": (round_us - lost_us) / 1e6,
         "order": (order_us - lost_us) / 1e6,
     }
-
-
-def reports_of_submits(run: Run) -> list[tuple[int, Any]]:
-    """Return what came of each order that left: the venue's answers to submits."""
-    messages = ((record.stored_us, decode(record.data)) for record in run.records)
-    return [
-        (stored_us, message)
-        for stored_us, message in messages
-        if message.kind == "report" and message.source is ReportSource.SUBMIT and message.status.value != "NOT_SENT"
-    ]

@@ -140,8 +140,10 @@ def fail(desk: Platform, phase: Phase) -> tuple[int, int]:
     if phase.quiet:
         nothing_trades(desk)
     drill(desk, "DELETE", "faults")
+    desk.wait_until(lambda: is_well(desk), f"{phase.name}: it passes", PATIENCE_S)
+    # What is filled from here on lies behind the breaker's last word on the tape.
     fills = desk.fills()
-    desk.wait_until(lambda: is_well(desk) and desk.fills() >= fills + 3, f"{phase.name}: it passes", PATIENCE_S)
+    desk.wait_until(lambda: is_well(desk) and desk.fills() >= fills + 3, f"{phase.name}: it trades", PATIENCE_S)
     return before, int(desk.status("execution")["tip"])
 
 

@@ -7,13 +7,14 @@ refusal on the tape with its reason, and the venue must know no such order.
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from nacl.signing import SigningKey
 
 from tests.conftest import Platform
-from tollgate_chassis.tape import NatsTape
+from tollgate_chassis.tape import LostRace, NatsTape
 from tollgate_contracts.approval import APPROVAL_DOMAIN, PERMIT_DOMAIN, Approval, SignedText
 from tollgate_contracts.codec import decode, encode
 from tollgate_contracts.execution import Refusal
@@ -139,8 +140,12 @@ async def append_as_risk(tape: NatsTape, genuine: Decision, message_id: str, sig
             "client_order_id": content.get("client_order_id", genuine.client_order_id),
         }
     )
-    last = await tape.last_of(writer_prefix("main", "risk"))
-    await tape.append(tape_subject(forged), encode(forged), message_id, last)
+    while True:
+        last = await tape.last_of(writer_prefix("main", "risk"))
+        # Risk itself may write between the two.
+        with suppress(LostRace):
+            await tape.append(tape_subject(forged), encode(forged), message_id, last)
+            return
 
 
 async def refusals(tape: NatsTape, wanted: list[str]) -> list[tuple[str, ...]]:

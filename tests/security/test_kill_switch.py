@@ -37,6 +37,8 @@ PATIENCE_S = 60
 # Longer than a permit lives and than risk's answer takes: whatever is on its way has come by then.
 WATCHED_S = 3.0
 RESTING = 3
+# The strategy may sell the last of a position just before the switch holds.
+TRIES = 5
 
 
 @pytest.fixture(scope="module")
@@ -291,17 +293,23 @@ def holds_something(desk: Platform) -> bool:
 
 
 def test_flatten_ends_with_the_venues_proof_and_the_books_agree(desk: Platform, tmp_path: Path) -> None:
-    under_load(desk)
-    desk.wait_until(lambda: holds_something(desk), "a position", PATIENCE_S)
     answers: list[dict[str, Any]] = []
-    began = time.monotonic()
+    began = 0.0
 
     def wait() -> None:
         answers.append(desk.engage(actor="test", reason="waits", level="FLATTEN", wait_flat_s=30).json()["flat"])
         print(f"\nFLATTEN: proven {(time.monotonic() - began) * 1_000:.0f} ms after the call: {answers[0]}")
 
-    stop(desk, "flatten", then=wait, level="FLATTEN")
-    (flat,) = answers
+    for _ in range(TRIES):
+        under_load(desk)
+        desk.wait_until(lambda: holds_something(desk), "a position", PATIENCE_S)
+        began = time.monotonic()
+        stop(desk, "flatten", then=wait, level="FLATTEN")
+        if closing_orders(desk):
+            break
+        # The strategy had sold the last of it just before: there was nothing to close.
+        let_go(desk)
+    flat = answers[-1]
     assert flat["proven"] is True
     proof = flat["proof"]
     messages = tape(desk)
