@@ -45,7 +45,7 @@ async def fill(tape: NatsTape, count: int, subject: str = SUBJECT) -> None:
 
 async def collect(tape: NatsTape, start: int, count: int) -> list[int]:
     found: list[int] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for batch in tape.follow(start):
             found += [record.sequence for record in batch]
             if len(found) >= count:

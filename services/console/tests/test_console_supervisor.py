@@ -54,11 +54,11 @@ def test_a_second_start_is_refused_at_once_and_names_the_first(platform: Any) ->
     first = platform.start()
     began = time.monotonic()
     second = platform.start(wait=False)
-    _, errors = second.communicate(timeout=10)
+    _, errors = second.communicate(timeout=30)
     assert second.returncode == 73
     assert f"pid {first.pid}" in errors
     assert "standin_platform.py" in errors
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert first.poll() is None
 
 

@@ -79,6 +79,8 @@ async def test_maintenance_of_the_venue_is_sat_out_in_safe_mode_and_left_once_a_
     platform.quote("3000", "3001", MARKET.symbol)
     await platform.start()
     await platform.has_permit()
+    # On a busy machine the stream may come up later than safe mode allows.
+    await platform.until(lambda: platform.shell.not_ready() == [] and not platform.core.safety.engaged)
     platform.approve(1, **RESTING)
     await platform.until(lambda: platform.state(1) == "ACKNOWLEDGED")
     plan = {"seed": 1, "rules": [{"fault": "maintenance", "for_ms": 3_000}]}

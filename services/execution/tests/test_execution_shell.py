@@ -111,9 +111,20 @@ async def test_silence_of_risk_stops_sending_within_a_second(platform: Platform)
     await platform.start()
     await platform.has_permit()
     platform.permits_on.clear()
-    began = asyncio.get_running_loop().time()
-    await platform.until(lambda: platform.shell.status()["permit"]["epoch"] is None)
-    assert asyncio.get_running_loop().time() - began < 1.1
+    clock = asyncio.get_running_loop().time
+    began = last = clock()
+
+    def lapsed() -> bool:
+        nonlocal last
+        looked = clock()
+        if platform.shell.status()["permit"]["epoch"] is None:
+            return True
+        last = looked
+        return False
+
+    await platform.until(lapsed)
+    # However late the look is that finds it gone, none later than a second has found it in force.
+    assert last - began < 1.1
 
 
 async def test_a_permit_of_another_kill_epoch_sends_nothing(platform: Platform) -> None:
@@ -239,6 +250,7 @@ async def test_configuration_and_account_are_on_the_tape_before_anything_else_of
     assert ours[:2] == ["config", "account"]
     await platform.kill_9()
     await platform.start()
+    await platform.until(platform.shell._configured.is_set)
     assert platform.kinds().count("config") == 1
 
 
@@ -304,7 +316,7 @@ async def is_doubted(platform: Platform) -> bool:
     return bool(count)
 
 
-@pytest.mark.parametrize("lives_s", [0.3, 60])
+@pytest.mark.parametrize("lives_s", [2, 60])
 async def test_sent_before_an_old_journal_was_restored_the_venue_is_asked_and_nothing_is_sent_again(
     platform: Platform, lives_s: float
 ) -> None:
@@ -317,7 +329,7 @@ async def test_sent_before_an_old_journal_was_restored_the_venue_is_asked_and_no
     await platform.until(lambda: platform.venue.submitted and platform.state() == "SUBMITTING")
     await platform.kill_9()
     await restore_the_journal(platform)
-    await asyncio.sleep(min(lives_s, 0.4))
+    await asyncio.sleep(lives_s if lives_s < 60 else 0)
     await platform.start()
     await platform.until(lambda: order_id(1) in platform.venue.queried)
     await platform.until(lambda: platform.shell._started().reconciliation.is_complete)
@@ -423,6 +435,8 @@ async def test_a_replay_of_the_tape_writes_every_caused_message_again_byte_for_b
     platform.venue.answers["submit"] = filled
     await platform.start()
     await platform.has_permit()
+    # A first round under way would ask the mute venue about each, or never end.
+    await platform.until(lambda: platform.shell.not_ready() == [])
     for number in range(1, 21):
         platform.approve(number, side="BUY" if number % 3 else "SELL")
     await platform.until(lambda: platform.core.status()["orders"].get("FILLED") == 20)

@@ -40,7 +40,8 @@ async def test_a_user_stream_that_misbehaves_is_lost(messages: list[str | None],
 
     async with serve_websocket(misbehave, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2)
+        # Only who waits for silence may be short of patience.
+        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2 if why.startswith("silent") else 10)
         with pytest.raises(UserStreamLost, match=why):
             await anext(aiter(client.user_stream()))
 
@@ -57,7 +58,7 @@ async def test_a_stream_that_is_never_accepted_is_given_up_though_heartbeats_com
     listening = asyncio.Event()
     async with serve_websocket(forget, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=0.2)
+        client = SimulatedVenue(f"http://127.0.0.1:{port}", KEY, silence_s=1.0)
         with pytest.raises(UserStreamLost, match="not accepted"):
             await anext(aiter(client.user_stream(listening)))
     assert not listening.is_set()

@@ -315,7 +315,8 @@ async def test_a_slow_database_holds_the_reader_back_and_loses_nothing(ledger, p
     async with superuser.transaction():
         await superuser.fetchval("SELECT archived_sequence FROM ledger.checkpoint FOR UPDATE")
         put(tape, *(speak.quote("1", "2", number=number) for number in range(1, 400)))
-        await running.until(lambda: len(running.recorder._records) == 50)
+        # A batch waits for the lock, and behind it the queue is full.
+        await running.until(lambda: running.recorder._in_flight is not None and len(running.recorder._records) == 50)
         held_at = running.runner.position
         for _ in range(50):
             await asyncio.sleep(0)

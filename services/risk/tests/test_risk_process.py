@@ -294,7 +294,9 @@ async def test_what_a_condition_does_to_the_mode_is_on_the_tape_and_in_the_metri
             return (await client.get("/metrics")).text.splitlines()
 
         async def is_shown() -> bool:
-            return 'tollgate_risk_mode{mode="REDUCE_ONLY"} 1.0' in await lines()
+            # The change is counted a moment after the mode is shown.
+            changed = 'tollgate_risk_mode_changes_total{from_mode="NORMAL",to_mode="REDUCE_ONLY"} 1.0'
+            return {'tollgate_risk_mode{mode="REDUCE_ONLY"} 1.0', changed} <= {*await lines()}
 
         await until(is_shown)
         shown = await lines()

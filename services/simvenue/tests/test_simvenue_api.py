@@ -247,7 +247,7 @@ async def test_a_stop_waits_and_an_order_ends_at_its_time(start: Start, order: B
 
 async def test_an_order_that_ends_by_itself_does_so_without_being_asked_after(start: Start, order: Build) -> None:
     client = await start()
-    until_us = client.clock() + 150_000
+    until_us = client.clock() + 1_000_000
     await client.call("POST", ORDERS, order(good_until_us=until_us))
     async with asyncio.timeout(5):
         while (await client.call("GET", f"{ORDERS}/tg-1")).json()["status"] == "OPEN":

@@ -46,9 +46,10 @@ async def status_of(client: Any, client_order_id: str = "tg-1") -> str:
 
 async def test_an_order_is_accepted_and_never_answered(start: Start, order: Build) -> None:
     client = await start(faults=plan({"fault": "accept_then_timeout", "last": 1}))
-    client.http.timeout = httpx.Timeout(0.3)
+    client.http.timeout = httpx.Timeout(5, read=0.3)
     with pytest.raises(httpx.ReadTimeout):
         await client.call("POST", ORDERS, order())
+    client.http.timeout = httpx.Timeout(5)
     assert await status_of(client) == "OPEN"
     assert (await client.call("POST", ORDERS, order(client_order_id="b"))).status_code == 200
 
@@ -70,7 +71,7 @@ async def test_a_cancel_is_carried_out_and_not_answered(start: Start, order: Bui
 
 async def test_a_question_is_never_answered_not_even_with_a_refusal(start: Start) -> None:
     client = await start(faults=plan({"fault": "accept_then_timeout", "calls": ["query"]}))
-    client.http.timeout = httpx.Timeout(0.3)
+    client.http.timeout = httpx.Timeout(5, read=0.3)
     with pytest.raises(httpx.ReadTimeout):
         await client.call("GET", f"{ORDERS}/never")
 
@@ -229,8 +230,8 @@ async def test_a_cancel_is_done_and_then_a_fill_arrives(start: Start, order: Bui
     stream = await user(client)
     await client.call("POST", ORDERS, order())
     await read(stream, has("order"))
+    asked_us = time.monotonic_ns() // 1_000
     done = (await client.call("DELETE", ONE_ORDER)).json()
-    said_us = time.monotonic_ns() // 1_000
     assert (done["status"], done["reason"], done["cumulative_quantity"], done["trades"]) == (
         "CANCELLED",
         "USER",
@@ -238,7 +239,7 @@ async def test_a_cancel_is_done_and_then_a_fill_arrives(start: Start, order: Bui
         [],
     )
     (trade,) = [frame for frame in await read(stream, has("trade")) if frame["type"] == "trade"]
-    assert time.monotonic_ns() // 1_000 - said_us > 200_000
+    assert time.monotonic_ns() // 1_000 - asked_us >= 300_000
     assert (trade["quantity"], trade["price"]) == ("0.25", "1000")
     assert (await client.call("GET", ONE_ORDER)).json()["cumulative_quantity"] == "0.25"
     await stream.close()
