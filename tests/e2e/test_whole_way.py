@@ -76,15 +76,15 @@ def _change_one_quantity(run: Path, tampered: Path) -> bool:
     return changed
 
 
-def test_the_kill_switch_stops_trading_within_a_second_and_the_view_shows_it(platform: Callable[..., Platform]):
+def test_the_kill_switch_stops_trading_and_the_view_shows_it_within_a_second(platform: Callable[..., Platform]):
     desk = platform(BUSY)
     desk.start()
     desk.wait_until(lambda: desk.fills() >= 5, "some fills", 60)
 
+    put_at = time.time()
     answer = desk.engage()
-    answered_at = time.time()
     assert answer.json()["engaged"] is True
-    desk.wait_until(lambda: "ENGAGED" in desk.output.read_text(), "the view shows it", 5)
+    desk.wait_until(lambda: "ENGAGED" in desk.output.read_text(), "the view shows it", 1)
 
     settle(desk)
     fills = desk.fills()
@@ -95,7 +95,7 @@ def test_the_kill_switch_stops_trading_within_a_second_and_the_view_shows_it(pla
     assert desk.fills() == fills
     read = desk.operator("read")
     orders = ASK.get(f"{desk.url('execution')}/v1/orders", headers=read, timeout=5).json()
-    assert all(order["since_us"] <= (answered_at + 1) * 1_000_000 for order in orders)
+    assert all(order["since_us"] <= (put_at + 1) * 1_000_000 for order in orders)
 
     without = ASK.delete(f"{desk.url('risk')}/v1/kill-switch", timeout=5)
     assert without.status_code == httpx.codes.UNAUTHORIZED
