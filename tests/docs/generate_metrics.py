@@ -6,23 +6,20 @@ Run it with ``uv run python -m tests.docs.generate_metrics``.
 import re
 from pathlib import Path
 
-from prometheus_client.metrics import MetricWrapperBase
-
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.catalog import catalog
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
 PLACE = re.compile(r"(<!-- metrics: generated[^\n]*-->\n).*?(<!-- metrics: end -->)", re.DOTALL)
+OFFERED_BY = {"tape": "every service", "operators": "risk, execution, ledger"}
 
 
 def table() -> str:
     """Return every metric of the registry, in its order."""
-    lines = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for metric in vars(metrics).values():
-        if isinstance(metric, MetricWrapperBase):
-            (described,) = metric.describe()
-            name = f"{described.name}_total" if described.type == "counter" else described.name
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            lines.append(f"| `{name}` | {described.type} | {labels} | {described.documentation} |")
+    lines = ["| metric | offered by | type | labels | meaning |", "|---|---|---|---|---|"]
+    for metric in catalog():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        offered_by = OFFERED_BY.get(metric.emitter, metric.emitter)
+        lines.append(f"| `{metric.name}` | {offered_by} | {metric.type} | {labels} | {metric.meaning} |")
     return "\n".join(lines)
 
 

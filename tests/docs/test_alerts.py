@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
 RULES = [
@@ -21,21 +20,7 @@ HEADINGS = re.findall(r"^## (.*)$", (ROOT / "docs" / "runbook.md").read_text(), 
 ANCHORS = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in HEADINGS}
 
 
-def _names(metric: MetricWrapperBase) -> tuple[str, ...]:
-    (described,) = metric.describe()
-    return {
-        "counter": (f"{described.name}_total",),
-        "histogram": tuple(f"{described.name}_{part}" for part in ("bucket", "count", "sum")),
-    }.get(described.type, (described.name,))
-
-
-# The labels of each series; a histogram's buckets have one more.
-KNOWN = {
-    name: {*metric._labelnames, *(["le"] if name.endswith("_bucket") else [])}
-    for metric in vars(metrics).values()
-    if isinstance(metric, MetricWrapperBase)
-    for name in _names(metric)
-}
+KNOWN = {name: labels for metric in catalog() for name, labels in metric.series.items()}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])

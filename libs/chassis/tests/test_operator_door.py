@@ -32,7 +32,7 @@ from tollgate_chassis.runner import Identity, Runner
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import FileSnapshots, HighWaterMark
 from tollgate_chassis.tape import MemoryTape, TapeUnavailable
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import operators as metrics
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import decode
 from tollgate_contracts.core import NOTHING, Step

@@ -11,7 +11,7 @@ from tollgate_chassis import operator_door
 from tollgate_chassis.operator_door import BURST, REFUSALS_BURST, OperatorDoor
 from tollgate_chassis.operator_trail import WAITING_MAX, CallLog
 from tollgate_chassis.operators import TOKENS_FILE, OperatorTokens, TokenList, TokenScope, mint
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import operators as metrics
 
 READER, TEXT = mint("reader", (TokenScope.READ,), time.time_ns() // 1_000, 30)
 

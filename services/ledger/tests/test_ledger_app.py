@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_chassis.operators import TOKENS_FILE, TokenList, TokenScope, mint
 from tollgate_chassis.tape import MemoryTape
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import ledger as metrics
 from tollgate_contracts.codec import decode
 from tollgate_ledger.app import build
 from tollgate_ledger.core import AlarmReason

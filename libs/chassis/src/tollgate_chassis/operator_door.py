@@ -18,7 +18,7 @@ from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tollgate_chassis.operators import Access, Denial, OperatorTokens, TokenScope
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import operators as metrics
 
 BODY_BYTES_MAX = 16_384
 # A caller whose body does not come holds a connection for this long, and no longer.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import operators as metrics
 from tollgate_contracts.codec import UnreadableMessage, decode, encode
 from tollgate_contracts.risk import OperatorCall
 

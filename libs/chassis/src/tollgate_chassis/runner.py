@@ -15,7 +15,7 @@ from tollgate_chassis.clock import SYSTEM_CLOCK
 from tollgate_chassis.clock import Clock as ShellClock
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
-from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore
+from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore, tell_saved
 from tollgate_chassis.standby import Standby
 from tollgate_chassis.tape import (
     LostRace,
@@ -28,8 +28,8 @@ from tollgate_chassis.tape import (
 )
 from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_chassis.tape.writer import Writer
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import tape as metrics
 from tollgate_chassis.telemetry.tracing import Tracing
 from tollgate_contracts.codec import DeadLetter, encode
 from tollgate_contracts.core import Core, Step
@@ -40,6 +40,7 @@ from tollgate_contracts.tenure import Tenure
 
 # Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
 SNAPSHOT_EVERY = 2_000
+_US_PER_S = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ class Runner:
         """The last sequence that was applied."""
         self.live = asyncio.Event()
         self.cycle_id = 0
+        self.cycle_us: int | None = None
+        """When the newest cycle began, by the tape's clock; none before the first."""
+        self.cycle_worked_us = 0
+        """How long this process worked in the cycle before that one."""
         self.progress_us = 0
         """Monotonic microseconds of the last proof that the reader is at or moving towards the tape's tip."""
         self._core = core
@@ -102,6 +107,7 @@ class Runner:
         self._caught_up_at = 0
         self._claim_at = 0
         self._stopping = asyncio.Event()
+        self._worked_s = 0.0
 
     @property
     def tip(self) -> int:
@@ -177,7 +183,9 @@ class Runner:
         async with aclosing(self._tape.follow(self.position + 1, self._shell.wakes_on)) as reading:
             async for batch in reading:
                 for record in batch:
+                    began = time.perf_counter()
                     await self._apply(record)
+                    self._worked_s += time.perf_counter() - began
                 await self._go_live_in_turn(started)
                 self._after_batch()
                 if self._stopping.is_set():
@@ -269,8 +277,7 @@ class Runner:
 
     async def _step(self, record: Record, message: Message) -> None:
         if isinstance(message, Clock):
-            # Others only repeat it, and one of them may be wrong.
-            self.cycle_id = max(self.cycle_id, message.cycle_id)
+            self._note_cycle(message)
         if isinstance(message, Tenure) and message.writer == self.identity.service:
             self._note_tenure(record, message)
         if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
@@ -282,6 +289,17 @@ class Runner:
         if step.outputs or step.effects:
             with self.tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
                 await self._carry_out(record, message, step)
+
+    def _note_cycle(self, clock: Clock) -> None:
+        # Others only repeat its number, and one of them may be wrong.
+        self.cycle_id = max(self.cycle_id, clock.cycle_id)
+        self.cycle_us, self.cycle_worked_us = clock.ts_us, round(self._worked_s * _US_PER_S)
+        metrics.CYCLE.set(self.cycle_id)
+        metrics.CYCLE_TIME.set(clock.ts_us / _US_PER_S)
+        if self.live.is_set():
+            metrics.CYCLE_SECONDS.observe(self._worked_s)
+            metrics.CYCLE_LAG_SECONDS.observe(max(self._clock.wall_us() - clock.ts_us, 0) / _US_PER_S)
+        self._worked_s = 0.0
 
     async def _carry_out(self, record: Record, message: Message, step: Step) -> None:
         live = self.live.is_set()
@@ -384,4 +402,4 @@ class Runner:
 
     async def _save(self, snapshot: Snapshot) -> None:
         await self._snapshots.save(snapshot)
-        metrics.SNAPSHOT_SEQUENCE.set(snapshot.sequence)
+        tell_saved(snapshot, self._clock.wall_us())

@@ -17,6 +17,7 @@ from fastapi import APIRouter
 from tollgate_chassis.durability import check_durability
 from tollgate_chassis.exits import BadConfiguration, Exit, ProcessEnd, Restart
 from tollgate_chassis.http import build_server
+from tollgate_chassis.measuring import measure, tell_build
 from tollgate_chassis.runner import SNAPSHOT_EVERY, Identity, Runner
 from tollgate_chassis.settings import DeskSettings, load_or_exit
 from tollgate_chassis.shell import Shell
@@ -144,7 +145,8 @@ class Host(Generic[S]):
             )
             await parts.shell.start(runner)
             watching = standby.run(lambda: runner.position, runner.prove)
-            await _first_to_end(runner.run(), watching, *parts.shell.background())
+            measuring = measure(tape, settings.state_dir)
+            await _first_to_end(runner.run(), watching, measuring, *parts.shell.background())
         finally:
             await _let_go("service.stop_failed", parts.shell.stop())
             await _let_go("tape.close_failed", tape.close())
@@ -173,6 +175,7 @@ class Host(Generic[S]):
             "live": runner.live.is_set() if runner else False,
             "instance": self._instance,
             "tenure": runner.tenure if runner else 0,
+            "cycle": _cycle_of(runner),
             "standby": self._active_instance(),
         }
         own = self._parts.shell.status()
@@ -193,6 +196,13 @@ class Host(Generic[S]):
         if not self._runner.live.is_set():
             return [f"catching up with the tape: at {self._runner.position} of {self._runner.tip}"]
         return self._parts.shell.not_ready()
+
+
+def _cycle_of(runner: Runner | None) -> dict[str, int] | None:
+    """Return the newest cycle of the tape's clock, and how long this process worked in the one before it."""
+    if runner is None or runner.cycle_us is None:
+        return None
+    return {"id": runner.cycle_id, "ts_us": runner.cycle_us, "worked_us": runner.cycle_worked_us}
 
 
 async def _let_go(event: str, ending: Coroutine[Any, Any, None]) -> None:
@@ -240,6 +250,7 @@ def run_service(service: Service, settings_type: type[S], build: Callable[[S], P
     settings = load_or_exit(settings_type)
     logs.configure(service, settings.log_level)
     Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
+    tell_build(service)
     logger().info("service.start", run_id=settings.run_id)
 
     async def live() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tollgate_chassis.exits import Halt
+from tollgate_chassis.telemetry.metrics import tape as metrics
 
 # A change in the shape of the envelope around the core's state.
 _FORMAT = 2
+_US_PER_S = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,12 @@ class Snapshot:
     sequence: int
     message_id: str
     state: dict[str, Any]
+
+
+def tell_saved(snapshot: Snapshot, now_us: int) -> None:
+    """Show which snapshot is the newest, and when it was taken."""
+    metrics.SNAPSHOT_SEQUENCE.set(snapshot.sequence)
+    metrics.SNAPSHOT_TIME.set(now_us / _US_PER_S)
 
 
 class SnapshotStore(Protocol):

@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.tape.records import TapeUnavailable
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import tape as metrics
 from tollgate_chassis.turn import ASK_EVERY_S, AWAY_US_MAX, Heard, Presence, Turn
 from tollgate_contracts.subjects import presence_subject
 from tollgate_contracts.tenure import Tenure

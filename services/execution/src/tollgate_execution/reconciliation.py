@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Order, OrderState
 from tollgate_contracts.reconciliation import Difference, Reconcile, SyncCause

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.execution import OrderState, ReportSource, ReportStatus
 from tollgate_contracts.reconciliation import SyncCause
 from tollgate_execution.core import ExecutionCore

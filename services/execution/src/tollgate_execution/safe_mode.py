@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.safety import BreakerState, Dependency, EndpointGroup, SafeMode
 from tollgate_execution.core import ExecutionCore
 from tollgate_execution.core.safety import Sight, Watchman

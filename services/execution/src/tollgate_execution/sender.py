@@ -13,8 +13,8 @@ from functools import partial
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.approval import Approval
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import ReportSource, ReportStatus
@@ -34,6 +34,7 @@ from tollgate_execution.write_behind import WriteBehind
 from tollgate_venues.adapter import OrderReference, VenueOrder
 from tollgate_venues.evidence import Evidence, Failure
 
+_US_PER_S = 1_000_000
 # Of an order that only the journal knows, absence proves nothing: its row stays open and is asked about again.
 _TELLS_NOTHING = frozenset({ReportStatus.NO_ANSWER, ReportStatus.ABSENT})
 _ENDED = frozenset({ReportStatus.FILLED, ReportStatus.CANCELLED, ReportStatus.EXPIRED, ReportStatus.REJECTED})
@@ -232,11 +233,19 @@ class Sender:
                 await self._not_sent(order, reasons, evidence)
                 return
             # What made a position smaller before the wait may be an entry by now, and a breaker may hold it back.
+            if evidence is None:
+                self._tell_way(submit)
             evidence = await self._send_once(approval, order, self._look.purpose(approval, order))
             if not _came_too_fast(evidence):
                 break
         if evidence is not None:
             await self.observe(evidence)
+
+    def _tell_way(self, submit: Submit) -> None:
+        """Show how long it took from the quote; what is placed later, as a stop is, follows from no quote."""
+        if submit.placing == Placing.of(submit.approval) and not submit.resend:
+            way_us = self._clock.wall_us() - submit.approval.issued_us
+            metrics.TICK_TO_ORDER_SECONDS.observe(max(way_us, 0) / _US_PER_S)
 
     async def _send_once(self, approval: Approval, order: VenueOrder, purpose: Purpose) -> Evidence:
         self._look.count(approval, order)
@@ -244,7 +253,6 @@ class Sender:
         began = time.perf_counter()
         evidence = await self._venue.submit(order, cleared=purpose)
         latency_s = time.perf_counter() - began
-        metrics.VENUE_SECONDS.labels("submit").observe(latency_s)
         metrics.SUBMITS.labels(evidence.status.value).inc()
         logger().info(
             f"order.submit.{_SUBMIT_EVENTS.get(evidence.status, 'success')}",
@@ -298,7 +306,6 @@ class Sender:
         if cancel.until_us is not None and cancel.until_us <= asked_us:
             await self._saying.say(self._reporter.not_sent(venue_id, ReportSource.CANCEL, (Reason.APPROVAL_EXPIRED,)))
             return
-        began = time.perf_counter()
         reference = self._refer_to(venue_id)
         if reference is None:
             return
@@ -307,7 +314,6 @@ class Sender:
             logger().warning("order.cancel.not_sent", client_order_id=venue_id, outcome=Reason.VENUE_NOT_OPEN.value)
             return
         evidence = await self._venue.cancel(reference)
-        metrics.VENUE_SECONDS.labels("cancel").observe(time.perf_counter() - began)
         await self.observe(evidence, asked_us)
         logger().info("order.cancel.answered", client_order_id=venue_id, outcome=evidence.status.value.lower())
 
@@ -320,9 +326,7 @@ class Sender:
             # It is over and forgotten: nothing is to be learned of it any more.
             return None
         asked_us = self._clock.wall_us()
-        began = time.perf_counter()
         evidence = await self._venue.query(reference)
-        metrics.VENUE_SECONDS.labels("query").observe(time.perf_counter() - began)
         report = self._reporter.report(evidence, asked_us)
         await self._saying.say(report)
         if self._core.orders.find(client_order_id) is None and evidence.status not in _TELLS_NOTHING:

@@ -17,8 +17,8 @@ from tollgate_chassis.operator_trail import OperatorTrail
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.tape import Record
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import ReportStatus

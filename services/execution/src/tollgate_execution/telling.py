@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Fill, Order, OrderState, Refusal
 from tollgate_contracts.reconciliation import Reconcile
@@ -60,6 +60,7 @@ def tell(output: Message) -> None:
 def measure_orders(active: Sequence[OrderRecord], watch: Watch, now_us: int) -> None:
     """Show how many orders nobody knows the outcome of, for how long, and how many want an operator."""
     unknown = [record.since_us for record in active if record.state is OrderState.UNKNOWN]
+    metrics.OPEN_ORDERS.set(len(active))
     metrics.UNKNOWN_ORDERS.set(len(unknown))
     metrics.UNKNOWN_AGE_SECONDS.set(max(now_us - min(unknown, default=now_us), 0) / _US_PER_S)
     metrics.ESCALATED_ORDERS.set(sum(is_escalated(record, watch) for record in active))

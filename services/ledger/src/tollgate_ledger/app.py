@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Coroutine, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.tape import Record
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import ledger as metrics
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
@@ -27,6 +26,7 @@ from tollgate_ledger.core import Alarm, AlarmReason, JournalEntry, LedgerCore, P
 from tollgate_ledger.core.fee_check import FeeFinding
 from tollgate_ledger.core.rows import Row, TradeCost
 from tollgate_ledger.correcting import Corrector, add_corrections
+from tollgate_ledger.gauges import BooksGauges, tell_cost, watch_database
 from tollgate_ledger.reading import READER_DSN_FILE, BooksReader
 from tollgate_ledger.recorder import Recorder
 from tollgate_ledger.sealing import KEY_FILE, Sealer
@@ -62,6 +62,7 @@ class LedgerShell(Shell):
         self._runner: Runner
         # Outputs that recovery has regenerated and not met on the tape yet.
         self._owed: set[str] = set()
+        self._gauges = BooksGauges()
         self.corrector = Corrector(core, reading, self._active)
 
     async def start(self, runner: Runner) -> None:
@@ -75,8 +76,10 @@ class LedgerShell(Shell):
         await self._recorder.open(runner)
 
     def background(self) -> Sequence[Coroutine[Any, Any, None]]:
-        """Return the task that commits, and the one that puts operators' calls on the tape."""
-        return (self._recorder.run(),) if self._trail is None else (self._recorder.run(), self._trail.run())
+        """Return what commits, what puts operators' calls on the tape, and what looks after the database."""
+        trail = () if self._trail is None else (self._trail.run(),)
+        reading = () if self._reading is None else (watch_database(self._reading),)
+        return self._recorder.run(), *trail, *reading
 
     def finish(self, output: Message) -> Message:
         """Note what is about to be said; nothing is changed."""
@@ -115,8 +118,8 @@ class LedgerShell(Shell):
                     detail=effect.detail,
                     cycle_id=message.cycle_id,
                 )
-            elif isinstance(effect, TradeCost) and effect.fee_finding is not None:
-                metrics.LEDGER_FEE_FINDINGS.labels(effect.fee_finding.value).inc()
+            elif isinstance(effect, TradeCost):
+                tell_cost(effect)
         if live and step.effects:
             self._show_alarms()
 
@@ -130,9 +133,7 @@ class LedgerShell(Shell):
         """Archive the record."""
         self._owed.discard(record.message_id)
         if self._runner.live.is_set():
-            equity, drawdown = self._core.worth
-            metrics.BOOKS_EQUITY.set(_for_a_gauge(equity))
-            metrics.BOOKS_DRAWDOWN.set(_for_a_gauge(drawdown))
+            self._gauges.refresh(self._core)
         await self._recorder.settle(record, outputs_are_appended=self._outputs_are_appended)
         metrics.LEDGER_LAG.set(self._runner.position - self._recorder.durable)
 
@@ -212,11 +213,6 @@ class LedgerShell(Shell):
         if waits_s > _UNCOMMITTED_S_MAX:
             reasons.append(f"the database has not taken what is {waits_s:.1f} s old")
         return reasons
-
-
-def _for_a_gauge(amount: Decimal) -> float:
-    # Prometheus knows floats only; nothing is decided on a gauge.
-    return float(amount)
 
 
 def build(settings: LedgerSettings) -> Parts:

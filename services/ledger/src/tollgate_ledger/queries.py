@@ -35,7 +35,7 @@ class Lane(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One statement that returns rows of ``cursor`` and ``row``, the row as JSON text."""
+    """One statement; that of a page returns rows of ``cursor`` and ``row``, the row as JSON text."""
 
     name: str
     """By which its time is measured."""

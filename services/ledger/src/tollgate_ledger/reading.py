@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import ledger as metrics
 from tollgate_ledger.queries import Lane, Query
 
 READER_DSN_FILE = "postgres_reader_dsn"

@@ -15,13 +15,14 @@ from collections.abc import Iterable
 
 from tollgate_chassis.exits import Halt, ProcessEnd
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.snapshots import Snapshot
+from tollgate_chassis.snapshots import Snapshot, tell_saved
 from tollgate_chassis.tape import Record, TapeWentBackwards
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import ledger as metrics
 from tollgate_ledger.chain import continued
 from tollgate_ledger.core import JournalEntry
 from tollgate_ledger.core.rows import Row
+from tollgate_ledger.gauges import tell_booked
 from tollgate_ledger.seal import SEAL_INTERVAL_S
 from tollgate_ledger.sealing import Sealer
 from tollgate_ledger.store import Batch, BooksContradicted, CommitInDoubt, Store
@@ -35,6 +36,7 @@ STATE_EVERY = 5_000
 STATE_AFTER_S = 5.0
 # Entries that are read at once while records are stepped again: enough to hide the trip, few enough to stay in memory.
 REPLAYED_ENTRIES = 500
+_US_PER_S = 1_000_000
 
 
 class Recorder:
@@ -98,7 +100,7 @@ class Recorder:
     async def save(self, snapshot: Snapshot) -> None:
         """Keep ``snapshot`` durably; it must be of a record that is committed."""
         await self._store.save_state(snapshot)
-        metrics.SNAPSHOT_SEQUENCE.set(snapshot.sequence)
+        tell_saved(snapshot, time.time_ns() // 1_000)
 
     @property
     def is_replaying(self) -> bool:
@@ -197,7 +199,9 @@ class Recorder:
     async def _seal(self) -> None:
         self._sealed_at = time.monotonic()
         if self._sealer is not None:
-            await self._store.seal(self._sealer, time.time_ns() // 1_000)
+            now_us = time.time_ns() // 1_000
+            await self._store.seal(self._sealer, now_us)
+            metrics.LEDGER_SEAL_TIME.set(now_us / _US_PER_S)
 
     async def _flush(self) -> None:
         batch = self._in_flight = self._in_flight or self._cut()
@@ -211,8 +215,10 @@ class Recorder:
         self._in_flight = None
         self.durable = batch.records[-1].sequence
         metrics.LEDGER_COMMIT_SECONDS.observe(time.perf_counter() - began)
+        now_us = time.time_ns() // 1_000
         if batch.snapshot is not None:
-            metrics.SNAPSHOT_SEQUENCE.set(batch.snapshot.sequence)
+            tell_saved(batch.snapshot, now_us)
+        tell_booked(batch.records, now_us)
         metrics.LEDGER_LAG.set(self._settled - self.durable)
 
     def _cut(self) -> Batch:

@@ -13,12 +13,13 @@ from tollgate_chassis.exits import Restart
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.shell import Shell
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import marketdata as metrics
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.market import ConnectedFrame, Frame, LostFrame, SpeakFrame, StartFrame, TickFrame
 from tollgate_contracts.marketdata import FeedState, Quote
 from tollgate_marketdata.core import FeedCore, MarketDataTapeCore
+from tollgate_marketdata.gauges import FeedGauges
 from tollgate_marketdata.lines import line_of
 from tollgate_marketdata.recorder import Recorder
 from tollgate_marketdata.settings import MarketDataSettings
@@ -47,6 +48,7 @@ class MarketDataShell(Shell):
         self._recorder: Recorder
         self._runner: Runner
         self._spoke_at = 0.0
+        self._gauges = FeedGauges(settings.symbols, self._section.stale_after_ms * 1_000)
 
     async def start(self, runner: Runner) -> None:
         """Connect FastStream's side of the broker."""
@@ -108,6 +110,7 @@ class MarketDataShell(Shell):
         while True:
             connected_at = time.monotonic()
             lost = await self._follow_connection()
+            metrics.FEED_LOST.labels(lost.reason.value).inc()
             logger().warning("data_feed.lost", outcome=lost.reason.lower(), detail=lost.detail)
             self._take(LostFrame(ts_us=now_us(), gap=lost.reason is FeedLoss.GAP, detail=str(lost)[:2_000]))
             # A connection that held for a while was a good one; the next attempt starts over.
@@ -143,6 +146,7 @@ class MarketDataShell(Shell):
         cycle_s = self._section.cycle_ms / 1_000
         while True:
             self._take(TickFrame(ts_us=now_us()))
+            self._gauges.ticked(now_us(), self._core.feed)
             await asyncio.sleep(cycle_s - time.time() % cycle_s)
 
     async def _speak(self) -> None:
@@ -164,10 +168,9 @@ class MarketDataShell(Shell):
         if not isinstance(message, Quote):
             await self._runner.observe(message)
             return
-        for quote in message.quotes:
-            metrics.QUOTE_AGE_SECONDS.observe((message.ts_us - quote.venue_ts_us) / 1_000_000)
         with self._runner.tracing.span("data_feed.update", {}, quotes=len(message.quotes)):
             await self._runner.observe(message)
+        self._gauges.quoted(message)
 
     async def _record(self) -> None:
         await self._started.wait()

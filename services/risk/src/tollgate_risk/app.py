@@ -13,8 +13,8 @@ from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.tape import Record
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import risk as metrics
 from tollgate_contracts.approval import APPROVAL_DOMAIN
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.risk import Decision, Mode, Outcome

@@ -3,9 +3,10 @@
 import math
 import time
 
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import risk as metrics
 from tollgate_contracts.risk import TradingMode
 from tollgate_risk.core.conditions import WATCHES, Reading, survey
+from tollgate_risk.core.gates.cash import free_cash
 from tollgate_risk.core.state import RiskState
 
 # As often as the tape's clock beats: nothing in them moves the mode between two beats without a message of its own.
@@ -29,8 +30,12 @@ class ModeGauges:
         self._due_s = now_s + _REFRESH_S
         for mode in TradingMode:
             metrics.MODE.labels(mode.value).set(int(state.mode is mode))
+        metrics.RISK_OPEN_ORDERS.set(len(state.orders))
         if state.policy is None:
             return
+        # Prometheus knows floats only; nothing is decided on a gauge.
+        metrics.RISK_EXPOSURE.set(float(state.exposure_in_all().worst))
+        metrics.RISK_FREE_CASH.set(float(free_cash(state)))
         for index, reading in enumerate(survey(state, state.policy.rules)):
             self._set(index, reading)
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from tollgate_chassis.exits import ProcessEnd
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import risk as metrics
 from tollgate_contracts.money import plain
 from tollgate_contracts.risk import KillLevel, KillSwitch
 from tollgate_risk.core import RiskCore, kill, reconciliation

@@ -13,8 +13,8 @@ import nats.errors
 
 from tollgate_chassis.exits import Restart
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import risk as metrics
 from tollgate_contracts.approval import PERMIT_DOMAIN, PERMIT_LIFE_US_MAX, Permit, Scope, SignedText
 from tollgate_contracts.config import canonical_json
 from tollgate_contracts.risk import KillLevel
@@ -79,6 +79,7 @@ class PermitIssuer:
             self._withheld = withheld
             logger().info("permit.changed", outcome="withheld" if withheld else "issued", detail="; ".join(withheld))
         scope = self._scope()
+        metrics.PERMIT_WITHHELD.set(bool(withheld) or scope is None)
         if withheld or scope is None:
             return None
         self._number += 1

@@ -7,8 +7,8 @@ from typing import Any
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.service import Parts, run_service
 from tollgate_chassis.shell import Shell
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import strategy as metrics
 from tollgate_contracts.config import Config, config_hash
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.money import plain

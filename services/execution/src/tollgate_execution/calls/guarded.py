@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
-from tollgate_chassis.telemetry import metrics
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.safety import BreakerState, EndpointGroup
@@ -153,7 +153,7 @@ class GuardedVenue:
             held = self._held(purpose) if is_let_in else _too_fast(purpose)
         if held is None:
             return None
-        metrics.VENUE_CALLS.labels("submit", f"held_{held.failure.value}").inc()
+        metrics.VENUE_CALLS.labels(_group_of(purpose), "submit", f"held_{held.failure.value}").inc()
         return held.reason
 
     async def submit(self, order: VenueOrder, *, cleared: Purpose | None = None) -> Evidence:
@@ -247,14 +247,14 @@ class GuardedVenue:
         while True:
             given = await self._admit(call, purpose, deadline_us, lists)
             if isinstance(given, Held):
-                metrics.VENUE_CALLS.labels(call, f"held_{given.failure.value}").inc()
+                metrics.VENUE_CALLS.labels(_group_of(purpose), call, f"held_{given.failure.value}").inc()
                 return last or given
             attempts += 1
             last = await self._once(call, purpose, given, budget, make)
             delay_us = self._delay_us(purpose, last, attempts)
             if delay_us is None or self._clock.monotonic_us() + delay_us > deadline_us:
                 return last
-            metrics.VENUE_RETRIES.labels(call).inc()
+            metrics.VENUE_RETRIES.labels(_group_of(purpose), call).inc()
             await self._clock.sleep(delay_us / _SECOND_US)
 
     def _delay_us(self, purpose: Purpose, answer: Answer[T], attempts: int) -> int | None:
@@ -288,7 +288,7 @@ class GuardedVenue:
     async def _once(
         self, call: str, purpose: Purpose, given: Pass, budget: Budget, make: Callable[[], Awaitable[Answer[T]]]
     ) -> Answer[T]:
-        breaker = self._breaker(purpose)
+        breaker, group, began_us = self._breaker(purpose), _group_of(purpose), self._clock.monotonic_us()
         try:
             answer = await make()
         except BaseException:
@@ -296,7 +296,8 @@ class GuardedVenue:
             raise
         now_us = self._clock.monotonic_us()
         wait_us = None if answer.retry_after_us is None else min(answer.retry_after_us, _WAIT_US_MAX)
-        metrics.VENUE_CALLS.labels(call, answer.failure.value if answer.failure else "answered").inc()
+        metrics.VENUE_SECONDS.labels(group, call).observe((now_us - began_us) / _SECOND_US)
+        metrics.VENUE_CALLS.labels(group, call, answer.failure.value if answer.failure else "answered").inc()
         why = f"{call}: {answer.failure.value}: {answer.why}"[:_DETAIL_MAX] if answer.failure else ""
         self._slow_down(purpose, budget, answer.failure, wait_us, now_us)
         if answer.failure is Failure.BANNED:

@@ -5,8 +5,8 @@ from typing import Any
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
-from tollgate_chassis.telemetry import metrics
 from tollgate_chassis.telemetry.logs import logger
+from tollgate_chassis.telemetry.metrics import execution as metrics
 from tollgate_contracts.safety import Breaker, BreakerState, EndpointGroup
 from tollgate_execution.calls.guarded import GuardedVenue, Move
 from tollgate_execution.core import ExecutionCore
