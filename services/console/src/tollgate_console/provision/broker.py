@@ -81,14 +81,20 @@ def check_sync(variables: dict[str, Any]) -> None:
 
 
 def render_config(
-    desk: str, place: BrokerPlace, sizes: StreamSizes, accounts: dict[str, Any], *, syncs_always: bool = True
+    desk: str,
+    place: BrokerPlace,
+    sizes: StreamSizes,
+    accounts: dict[str, Any],
+    *,
+    syncs_always: bool = True,
+    cluster: dict[str, Any] | None = None,
 ) -> str:
     """Return the server's configuration file; the server's format contains JSON.
 
-    No default user, and no listener but the client's and, on the same host, the monitor's. Only where nobody trades
-    may it do without ``syncs_always``.
+    No default user, and no listener but the client's, the monitor's and, in a ``cluster``, that of its other nodes.
+    Only where nobody trades may it do without ``syncs_always``.
     """
-    config = {
+    config: dict[str, Any] = {
         "server_name": f"tollgate-{desk}",
         "host": place.host,
         "port": place.port,
@@ -105,15 +111,19 @@ def render_config(
         },
         "accounts": accounts,
     }
+    if cluster is not None:
+        # Each node is told its own name when it is started.
+        del config["server_name"]
+        config["cluster"] = cluster
     return json.dumps(config, indent=2) + "\n"
 
 
-def stream_configs(desk: str, sizes: StreamSizes) -> tuple[dict[str, Any], ...]:
-    """Return what each stream of the desk must be."""
+def stream_configs(desk: str, sizes: StreamSizes, replicas: int = 1) -> tuple[dict[str, Any], ...]:
+    """Return what each stream of the desk must be, with so many copies on as many nodes."""
     common = {
         "retention": "limits",
         "storage": "file",
-        "num_replicas": 1,
+        "num_replicas": replicas,
         "max_age": 0,
         "max_msgs": -1,
         "max_msgs_per_subject": -1,
@@ -154,7 +164,7 @@ def stream_configs(desk: str, sizes: StreamSizes) -> tuple[dict[str, Any], ...]:
     return tape, market, dead
 
 
-async def provision_streams(url: str, seed: str, desk: str, sizes: StreamSizes) -> None:
+async def provision_streams(url: str, seed: str, desk: str, sizes: StreamSizes, replicas: int = 1) -> None:
     """Make the streams that are missing; raises ``ConsoleError`` when an existing one promises something else."""
     client = Client()
     try:
@@ -166,7 +176,7 @@ async def provision_streams(url: str, seed: str, desk: str, sizes: StreamSizes) 
             allow_reconnect=False,
             connect_timeout=2,
         )
-        for config in stream_configs(desk, sizes):
+        for config in stream_configs(desk, sizes, replicas):
             await _provision(client, config)
     except (OSError, nats.errors.Error, TimeoutError) as error:
         why = client.last_error or error

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import asyncpg
 
@@ -26,6 +27,14 @@ class DatabasePlace:
 
     port: int
     host: str = "127.0.0.1"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the place named by ``HOST:PORT``; raises ``ConsoleError`` when it is not one."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdigit():
+            raise ConsoleError(ConsoleExit.USAGE, f"{text!r}: HOST:PORT is expected, such as postgres:5432")
+        return cls(int(port), host)
 
     def dsn(self, role: str, password: str, database: str = DATABASE) -> str:
         """Return what a client connects with."""

@@ -5,6 +5,7 @@ provisioning twice changes nothing.
 """
 
 import secrets
+import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def provision_secrets(layout: Layout, broker_users: tuple[str, ...], database_us
         made = _keep_or_make(layout.secrets("simvenue") / name, _random_hex)
         _write_if_different(layout.secrets("execution") / name, made)
     for directory in layout.root.joinpath("secrets").iterdir():
-        directory.chmod(PRIVATE_DIRECTORY)
+        if stat.S_IMODE(directory.stat().st_mode) != PRIVATE_DIRECTORY:
+            directory.chmod(PRIVATE_DIRECTORY)
 
 
 def broker_public_key(layout: Layout, user: str) -> str:

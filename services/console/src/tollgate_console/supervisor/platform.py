@@ -9,15 +9,13 @@ from typing import Any
 import httpx
 
 from tollgate_chassis.exits import Exit
-from tollgate_console.deployment import find_deployment
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import write_json
 from tollgate_console.provision.broker import PROVISIONER, BrokerPlace, check_sync, provision_streams
-from tollgate_console.provision.database import DATABASE_LOGINS, SUPERUSER, DatabasePlace
-from tollgate_console.provision.keys import NATS_SEED, POSTGRES_SUPERUSER, provision_secrets, read_password
+from tollgate_console.provision.credentials import broker_users, make_secrets
+from tollgate_console.provision.database import SUPERUSER, DatabasePlace
+from tollgate_console.provision.keys import NATS_SEED, POSTGRES_SUPERUSER, read_password
 from tollgate_console.provision.logins import provision_logins
-from tollgate_console.provision.permissions import read_table
-from tollgate_console.provision.tokens import provision_tokens
 from tollgate_console.supervisor.broker_process import broker_spec
 from tollgate_console.supervisor.child import Child, ChildState, ProcessSpec
 from tollgate_console.supervisor.events import Events
@@ -42,7 +40,6 @@ class Platform:
         self._failed = asyncio.Event()
         self._failure: ConsoleError | None = None
         self._log_watch: asyncio.Task[None] | None = None
-        self._deployment = find_deployment()
         self._began = time.monotonic()
         console, layout = start.settings.console, start.layout
         self.broker = BrokerPlace(console.nats_port, console.nats_monitor_port, layout.broker_store)
@@ -87,9 +84,8 @@ class Platform:
 
     async def _start_all(self) -> None:
         start = self._start
-        users = read_table(self._deployment / "nats" / "permissions.toml", start.settings.desk)
-        provision_secrets(start.layout, tuple(user.name for user in users), DATABASE_LOGINS)
-        for words in provision_tokens(start.layout):
+        users = broker_users(start.settings.desk)
+        for words in make_secrets(start.layout, users):
             self._events.say("platform", "platform.tokens", words, "warning")
         try:
             async with asyncio.TaskGroup() as group:
