@@ -23,7 +23,7 @@ CREDENTIALS = (
             "console", "provisioner", "postgres", "reader", "grafana",
         )
     ),
-    "operator", "nats", "images/postgres", "images/grafana", "nats-data",
+    "operator", "nats", "images/postgres", "images/grafana", "images/alertmanager", "nats-data",
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """One trace from the quote to the books, shown to a real OTLP receiver."""
 
+import re
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,10 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.conftest import BUSY, Platform
+from tests.conftest import ASK, BUSY, Platform
 
 pytestmark = pytest.mark.platform
 WHOLE_WAY = {"data_feed.update", "strategy.decide", "risk.pre_trade", "execution.submit", "ledger.book"}
+
+
+OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0"}
 
 
 class Receiver(ThreadingHTTPServer):
@@ -43,11 +47,17 @@ def test_one_trace_leads_from_the_quote_to_the_books(platform: Callable[..., Pla
     receiver = Receiver()
     threading.Thread(target=receiver.serve_forever, daemon=True).start()
     endpoint = f"http://127.0.0.1:{receiver.server_port}"
-    desk = platform(BUSY | {"TOLLGATE_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "500"})
+    told = {"TOLLGATE_OTLP_ENDPOINT": endpoint, "TOLLGATE_TRACE_RATIO": "1", "OTEL_BSP_SCHEDULE_DELAY": "500"}
+    desk = platform(BUSY | told)
     try:
         desk.start()
         desk.wait_until(
             lambda: any(names >= WHOLE_WAY for names in list(receiver.traces.values())), "a whole trace", 60
         )
+        desk.wait_until(lambda: {"reconcile.sync"} in receiver.traces.values(), "a round of reconciliation", 30)
+        exemplars = ASK.get(f"{desk.url('execution')}/metrics", headers=OPENMETRICS, timeout=5).text
+        led = re.findall(r'tick_to_order_seconds_bucket\{.*trace_id="(\w+)"', exemplars)
+        assert led
+        assert all(receiver.traces.get(bytes.fromhex(trace), set()) >= {"risk.pre_trade"} for trace in led)
     finally:
         receiver.shutdown()

@@ -60,7 +60,7 @@ async def test_an_operators_word_is_put_on_the_tape_also_when_it_is_refused_and_
         ("ledger", "books", 503, "ticket 4711"),
     ]
     waiting = parts.shell.background()
-    assert len(waiting) == 2, "what commits, and what puts the calls on the tape"
+    assert len(waiting) == 3, "what commits, what puts the calls on the tape, and what measures the database"
     for task in waiting:
         task.close()
 

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 from tollgate_contracts.risk import TradingMode
 from tollgate_contracts.safety import BreakerState
 from tollgate_risk.core.conditions import WATCHES
+from tollgate_risk.core.gates.cash import free_cash
 from tollgate_risk.gauges import ModeGauges
 
 RULE = {"enter": "1", "leave": "0", "response": "REDUCE_ONLY"}
@@ -63,3 +64,11 @@ def test_before_the_first_policy_no_mode_is_in_force(desk):
     """And no condition is judged."""
     ModeGauges().refresh(desk.core.state)
     assert modes() == {"NORMAL": 0, "REDUCE_ONLY": 0, "OBSERVE_ONLY": 0}
+
+
+def test_what_the_limits_count_is_shown(watched):
+    ModeGauges().refresh(watched.core.state)
+    state = watched.core.state
+    assert sample("open_orders") == len(state.orders)
+    assert sample("gross_exposure_quote") == float(state.exposure_in_all().worst)
+    assert sample("free_cash_quote") == float(free_cash(state)) > 0

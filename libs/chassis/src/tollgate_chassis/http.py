@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
 
 from tollgate_chassis.telemetry.tracing import Tracing
@@ -60,9 +61,10 @@ def build_app(
         return Readiness(ready=not reasons, reasons=reasons)
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> Response:
-        """Return the metrics in Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(request: Request) -> Response:
+        """Return the metrics in Prometheus' text format, or as OpenMetrics, with exemplars, for whoever accepts it."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), media_type=content_type)
 
     @app.get("/v1/status")
     async def get_status() -> dict[str, Any]:

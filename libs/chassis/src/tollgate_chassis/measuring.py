@@ -13,8 +13,8 @@ _EVERY_S = 10.0
 
 
 def tell_build(service: str) -> None:
-    """Show which version of which service runs."""
-    metrics.BUILD_INFO.labels(service, version(f"tollgate-{service}")).set(1)
+    """Show which version of ``service`` runs."""
+    metrics.BUILD_INFO.labels(version(f"tollgate-{service}")).set(1)
 
 
 async def measure(tape: NatsTape, state_dir: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tollgate_chassis.clock import SYSTEM_CLOCK
 from tollgate_chassis.clock import Clock as ShellClock
+from tollgate_chassis.cycles import Cycles
 from tollgate_chassis.exits import Halt
 from tollgate_chassis.shell import Shell
 from tollgate_chassis.snapshots import HighWaterMark, Snapshot, SnapshotStore, tell_saved
@@ -30,7 +31,7 @@ from tollgate_chassis.tape.reading import Duplicate, Reading, Refused
 from tollgate_chassis.tape.writer import Writer
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_chassis.telemetry.metrics import tape as metrics
-from tollgate_chassis.telemetry.tracing import Tracing
+from tollgate_chassis.telemetry.tracing import Tracing, exemplar
 from tollgate_contracts.codec import DeadLetter, encode
 from tollgate_contracts.core import Core, Step
 from tollgate_contracts.envelope import Message, Service
@@ -40,7 +41,6 @@ from tollgate_contracts.tenure import Tenure
 
 # Between snapshots at most this many messages are replayed on starting again: well under a second of stepping.
 SNAPSHOT_EVERY = 2_000
-_US_PER_S = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,7 @@ class Runner:
         self.position = 0
         """The last sequence that was applied."""
         self.live = asyncio.Event()
-        self.cycle_id = 0
-        self.cycle_us: int | None = None
-        """When the newest cycle began, by the tape's clock; none before the first."""
-        self.cycle_worked_us = 0
-        """How long this process worked in the cycle before that one."""
+        self.cycles = Cycles(clock)
         self.progress_us = 0
         """Monotonic microseconds of the last proof that the reader is at or moving towards the tape's tip."""
         self._core = core
@@ -107,7 +103,11 @@ class Runner:
         self._caught_up_at = 0
         self._claim_at = 0
         self._stopping = asyncio.Event()
-        self._worked_s = 0.0
+
+    @property
+    def cycle_id(self) -> int:
+        """The newest cycle of the tape's clock."""
+        return self.cycles.id
 
     @property
     def tip(self) -> int:
@@ -185,7 +185,7 @@ class Runner:
                 for record in batch:
                     began = time.perf_counter()
                     await self._apply(record)
-                    self._worked_s += time.perf_counter() - began
+                    self.cycles.work(time.perf_counter() - began)
                 await self._go_live_in_turn(started)
                 self._after_batch()
                 if self._stopping.is_set():
@@ -224,7 +224,7 @@ class Runner:
             )
         self._core.restore(snapshot.state["core"])
         self._reading.restore(snapshot.state["reading"])
-        self.cycle_id = snapshot.state["cycle_id"]
+        self.cycles.id = snapshot.state["cycle_id"]
         self.position, self._last_message_id = snapshot.sequence, snapshot.message_id
         self._snapshot_at = snapshot.sequence
 
@@ -277,7 +277,7 @@ class Runner:
 
     async def _step(self, record: Record, message: Message) -> None:
         if isinstance(message, Clock):
-            self._note_cycle(message)
+            self.cycles.begin(message, live=self.live.is_set())
         if isinstance(message, Tenure) and message.writer == self.identity.service:
             self._note_tenure(record, message)
         if message.writer == self.identity.service and message.cause is not None and not self.live.is_set():
@@ -289,17 +289,6 @@ class Runner:
         if step.outputs or step.effects:
             with self.tracing.span(self._shell.span_name, record.headers, sequence=record.sequence):
                 await self._carry_out(record, message, step)
-
-    def _note_cycle(self, clock: Clock) -> None:
-        # Others only repeat its number, and one of them may be wrong.
-        self.cycle_id = max(self.cycle_id, clock.cycle_id)
-        self.cycle_us, self.cycle_worked_us = clock.ts_us, round(self._worked_s * _US_PER_S)
-        metrics.CYCLE.set(self.cycle_id)
-        metrics.CYCLE_TIME.set(clock.ts_us / _US_PER_S)
-        if self.live.is_set():
-            metrics.CYCLE_SECONDS.observe(self._worked_s)
-            metrics.CYCLE_LAG_SECONDS.observe(max(self._clock.wall_us() - clock.ts_us, 0) / _US_PER_S)
-        self._worked_s = 0.0
 
     async def _carry_out(self, record: Record, message: Message, step: Step) -> None:
         live = self.live.is_set()
@@ -341,7 +330,7 @@ class Runner:
     async def _append(self, message: Message, headers: Mapping[str, str]) -> int:
         began = time.perf_counter()
         sequence = await self._writer.append(message, headers)
-        metrics.TAPE_APPEND_SECONDS.observe(time.perf_counter() - began)
+        metrics.TAPE_APPEND_SECONDS.observe(time.perf_counter() - began, exemplar())
         metrics.TAPE_APPENDS.labels(message.kind).inc()
         return sequence
 

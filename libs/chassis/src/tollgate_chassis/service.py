@@ -63,7 +63,7 @@ class Host(Generic[S]):
         self._service = service
         self._settings = settings
         self._parts = parts
-        self._tracing = Tracing(service, settings.run_id, settings.otlp_endpoint)
+        self._tracing = Tracing(service, settings.run_id, settings.otlp_endpoint, settings.trace_ratio)
         self._instance = instance_name()
         self._standby: Standby | None = None
         self._runner: Runner | None = None
@@ -175,7 +175,7 @@ class Host(Generic[S]):
             "live": runner.live.is_set() if runner else False,
             "instance": self._instance,
             "tenure": runner.tenure if runner else 0,
-            "cycle": _cycle_of(runner),
+            "cycle": runner.cycles.describe() if runner else None,
             "standby": self._active_instance(),
         }
         own = self._parts.shell.status()
@@ -196,13 +196,6 @@ class Host(Generic[S]):
         if not self._runner.live.is_set():
             return [f"catching up with the tape: at {self._runner.position} of {self._runner.tip}"]
         return self._parts.shell.not_ready()
-
-
-def _cycle_of(runner: Runner | None) -> dict[str, int] | None:
-    """Return the newest cycle of the tape's clock, and how long this process worked in the one before it."""
-    if runner is None or runner.cycle_us is None:
-        return None
-    return {"id": runner.cycle_id, "ts_us": runner.cycle_us, "worked_us": runner.cycle_worked_us}
 
 
 async def _let_go(event: str, ending: Coroutine[Any, Any, None]) -> None:

@@ -89,6 +89,8 @@ class DeskSettings(BaseSettings):
     """Least level that is written."""
     otlp_endpoint: str | None = None
     """Base URL of an OTLP/HTTP collector, such as ``http://127.0.0.1:4318``; null sends no spans."""
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share of the quotes whose way to the books is traced, from 0 to 1."""
 
     @field_validator("symbols")
     @classmethod

@@ -97,6 +97,10 @@ class Rounds:
 
         Raises ``VenueUnavailable`` for the first call for orders or fills that fails, and ``NotReadBack``.
         """
+        with self._runner.tracing.begin("reconcile.sync", cause=cause.value.lower()):
+            return await self._make(cause)
+
+    async def _make(self, cause: SyncCause) -> RoundRead:
         began_us, began = self._clock.wall_us(), self._clock.monotonic_us()
         found = self.found
         await self._opened()

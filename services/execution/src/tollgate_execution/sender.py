@@ -15,6 +15,7 @@ from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.runner import Runner
 from tollgate_chassis.telemetry.logs import logger
 from tollgate_chassis.telemetry.metrics import execution as metrics
+from tollgate_chassis.telemetry.tracing import exemplar
 from tollgate_contracts.approval import Approval
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import ReportSource, ReportStatus
@@ -198,7 +199,7 @@ class Sender:
             return
         began = time.perf_counter()
         written = await self._write_ahead(submit)
-        metrics.WRITE_AHEAD_SECONDS.observe(time.perf_counter() - began)
+        metrics.WRITE_AHEAD_SECONDS.observe(time.perf_counter() - began, exemplar())
         self._tell_written(on_disk)
         if written is WriteAhead.ALREADY_THERE:
             logger().warning("order.submit.already_journaled", **_words(order), outcome="asked")
@@ -245,7 +246,7 @@ class Sender:
         """Show how long it took from the quote; what is placed later, as a stop is, follows from no quote."""
         if submit.placing == Placing.of(submit.approval) and not submit.resend:
             way_us = self._clock.wall_us() - submit.approval.issued_us
-            metrics.TICK_TO_ORDER_SECONDS.observe(max(way_us, 0) / _US_PER_S)
+            metrics.TICK_TO_ORDER_SECONDS.observe(max(way_us, 0) / _US_PER_S, exemplar())
 
     async def _send_once(self, approval: Approval, order: VenueOrder, purpose: Purpose) -> Evidence:
         self._look.count(approval, order)

@@ -1,6 +1,7 @@
 """Execution's shell: around the pure core stand the journal, the permit, the venue, and the kill door."""
 
 import asyncio
+import math
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -116,6 +117,8 @@ class ExecutionShell(Shell):
         self._door.attach(runner.take_over)
         settings, section = self._settings, self._settings.execution
         self._trail.attach(runner)
+        # A permit lives for a second: its age is looked at when somebody asks, and not now and then.
+        metrics.PERMIT_AGE_SECONDS.set_function(self._permit_age_s)
         journal = await self._wait_for_journal()
         lanes = Lanes(section.concurrency_max)
         write_behind = WriteBehind(journal, self._clock)
@@ -279,14 +282,15 @@ class ExecutionShell(Shell):
     async def _watch_permits(self) -> None:
         """End the process when the permits' connection is gone: it is not mended here."""
         while True:
-            age_us = self._permits.age_us(self._clock.monotonic_us())
-            if age_us is not None:
-                metrics.PERMIT_AGE_SECONDS.set(age_us / 1_000_000)
             measure_orders(self._core.orders.active(), self._core.watch, self._clock.wall_us())
             metrics.UNPROTECTED_POSITIONS.set(len(self._core.protecting.unprotected))
             if not await self._broker.ping(timeout=_PING_EVERY_S):
                 raise Restart("permits: the connection to the broker is gone")
             await self._clock.sleep(_PING_EVERY_S)
+
+    def _permit_age_s(self) -> float:
+        age_us = self._permits.age_us(self._clock.monotonic_us())
+        return math.inf if age_us is None else age_us / 1_000_000
 
     async def _watch_breakers(self, running: _Running) -> None:
         await self._configured.wait()

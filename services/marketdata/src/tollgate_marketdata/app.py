@@ -143,11 +143,12 @@ class MarketDataShell(Shell):
 
     async def _tick(self) -> None:
         await self._started.wait()
-        cycle_s = self._section.cycle_ms / 1_000
+        cycle_us = self._section.cycle_ms * 1_000
         while True:
-            self._take(TickFrame(ts_us=now_us()))
-            self._gauges.ticked(now_us(), self._core.feed)
-            await asyncio.sleep(cycle_s - time.time() % cycle_s)
+            began_us = now_us()
+            self._take(TickFrame(ts_us=began_us))
+            self._gauges.ticked(began_us, self._core.feed)
+            await asyncio.sleep(max(next_boundary_us(began_us, cycle_us) - now_us(), 0) / 1_000_000)
 
     async def _speak(self) -> None:
         """Append what waits in order; speak of quotes whenever nothing else waits and the tape has taken the last."""
@@ -168,7 +169,7 @@ class MarketDataShell(Shell):
         if not isinstance(message, Quote):
             await self._runner.observe(message)
             return
-        with self._runner.tracing.span("data_feed.update", {}, quotes=len(message.quotes)):
+        with self._runner.tracing.begin("data_feed.update", often=True, quotes=len(message.quotes)):
             await self._runner.observe(message)
         self._gauges.quoted(message)
 
@@ -186,6 +187,14 @@ class MarketDataShell(Shell):
         """Return why quotes are not to be had."""
         feed = self._core.feed if self._started.is_set() else None
         return [] if feed in {FeedState.UP, FeedState.RECOVERED} else [f"the feed is {feed or 'not connected'}"]
+
+
+def next_boundary_us(began_us: int, cycle_us: int) -> int:
+    """Return where the cycle after the one that began at ``began_us`` begins.
+
+    A timer may end a little early: the boundary that is nearest was meant, and it does not come a second time.
+    """
+    return (began_us + cycle_us // 2) // cycle_us * cycle_us + cycle_us
 
 
 def now_us() -> int:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from tollgate_chassis.clock import SYSTEM_CLOCK, Clock
 from tollgate_chassis.telemetry.metrics import execution as metrics
+from tollgate_chassis.telemetry.tracing import exemplar
 from tollgate_contracts.execution import ReportSource, ReportStatus
 from tollgate_contracts.reasons import Reason
 from tollgate_contracts.safety import BreakerState, EndpointGroup
@@ -296,7 +297,7 @@ class GuardedVenue:
             raise
         now_us = self._clock.monotonic_us()
         wait_us = None if answer.retry_after_us is None else min(answer.retry_after_us, _WAIT_US_MAX)
-        metrics.VENUE_SECONDS.labels(group, call).observe((now_us - began_us) / _SECOND_US)
+        metrics.VENUE_SECONDS.labels(group, call).observe((now_us - began_us) / _SECOND_US, exemplar())
         metrics.VENUE_CALLS.labels(group, call, answer.failure.value if answer.failure else "answered").inc()
         why = f"{call}: {answer.failure.value}: {answer.why}"[:_DETAIL_MAX] if answer.failure else ""
         self._slow_down(purpose, budget, answer.failure, wait_us, now_us)

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from tollgate_chassis.telemetry.metrics import LATENCY_BUCKETS
 
-PERMIT_AGE_SECONDS = Gauge("tollgate_permit_age_seconds", "Age of the permit that execution holds.")
+PERMIT_AGE_SECONDS = Gauge("tollgate_permit_age_seconds", "Age of execution's permit; infinite without any.")
 PERMITS_REFUSED = Counter("tollgate_permits_refused_total", "Permits that execution would not take.", ["reason"])
 REFUSALS = Counter("tollgate_refusals_total", "Approvals that execution would not act upon.", ["reason"])
 SUBMITS = Counter("tollgate_submits_total", "Orders sent, by what the venue answered.", ["status"])

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from tollgate_chassis.telemetry.metrics import LATENCY_BUCKETS
 
-BUILD_INFO = Gauge("tollgate_build_info", "Always 1: which version of which service this is.", ["service", "version"])
+BUILD_INFO = Gauge("tollgate_build_info", "Always 1: which version this is.", ["version"])
 TAPE_POSITION = Gauge("tollgate_tape_position", "Last tape sequence that this service has applied.")
 TAPE_TIP = Gauge("tollgate_tape_tip", "Last tape sequence that this service knows of.")
 TAPE_LAG = Gauge("tollgate_tape_lag_messages", "Messages on the tape that this service has not applied yet.")
