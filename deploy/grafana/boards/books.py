@@ -1,0 +1,300 @@
+"""The books: what is held and what it is worth, what trading costs, and whether the books can be believed."""
+
+from deploy.grafana.boards.panels import (
+    ALARM,
+    GREEN,
+    ORANGE,
+    RED,
+    YELLOW,
+    Board,
+    Look,
+    Query,
+    Row,
+    bars,
+    lines,
+    stat,
+    table,
+)
+from deploy.grafana.boards.queries import age, grown, or_zero, quantile, rate, value
+from deploy.grafana.boards.words import DAY_RESULT, DRAWDOWN, RESULT, latencies, tails
+
+_MONEY = Look(decimals=2)
+_SIGNED = Look(steps=((0, GREEN),), below=RED, decimals=2)
+_DRIFT, _KEPT, _SEALS = "drift-books-and-venue-differ", "the-books-are-not-kept", "the-audit-does-not-hold"
+_SEALED = age("tollgate_ledger_seal_timestamp_seconds")
+_POSITION = or_zero(value("tollgate_books_position", "symbol"), "ledger", "symbol")
+
+_MADE = Row(
+    "What was made",
+    (
+        stat(
+            "Equity",
+            "What the books are worth now, in quote currency.",
+            "locale",
+            value("tollgate_books_equity_quote"),
+            width=4,
+            look=_MONEY,
+            runbook=_DRIFT,
+            has_line=True,
+        ),
+        stat(
+            "Result today",
+            "Realized and unrealized less fees since midnight UTC, in quote currency. Where Prometheus saw no "
+            "midnight yet, "
+            "it is the day's loss as risk reckons it, which is 0 on a day of profit.",
+            "locale",
+            DAY_RESULT,
+            width=4,
+            look=_SIGNED,
+            runbook="the-mode-has-changed",
+        ),
+        stat(
+            "Result since the opening",
+            "Realized and unrealized less fees; deposits and withdrawals are not in it.",
+            "locale",
+            RESULT,
+            width=4,
+            look=_SIGNED,
+            runbook="the-mode-has-changed",
+            has_line=True,
+        ),
+        stat(
+            "Drawdown",
+            "How far equity is below its peak.",
+            "percentunit",
+            DRAWDOWN,
+            width=4,
+            look=Look(steps=((0.01, YELLOW), (0.03, RED)), decimals=2),
+            runbook="the-mode-has-changed",
+            has_line=True,
+        ),
+        stat(
+            "Fees",
+            "Since the opening, in quote currency.",
+            "locale",
+            value("tollgate_books_fees_quote"),
+            width=4,
+            look=_MONEY,
+            runbook="fees-are-not-what-they-should-be",
+            has_line=True,
+        ),
+        stat(
+            "Treasury",
+            "Profit that was put aside, in quote currency.",
+            "locale",
+            value("tollgate_books_treasury_quote"),
+            width=4,
+            look=_MONEY,
+            runbook=_DRIFT,
+            has_line=True,
+        ),
+        lines(
+            "Equity",
+            "What the books are worth, in quote currency.",
+            "locale",
+            Query(value("tollgate_books_equity_quote"), "equity"),
+            width=8,
+            runbook="the-mode-has-changed",
+        ),
+        lines(
+            "Result and its parts",
+            "Since the opening, in quote currency; realized is before fees.",
+            "locale",
+            Query(RESULT, "result"),
+            Query(value("tollgate_books_realized_quote"), "realized"),
+            Query(value("tollgate_books_unrealized_quote"), "unrealized"),
+            Query(f"0 - {value('tollgate_books_fees_quote')}", "fees"),
+            width=8,
+            runbook="the-mode-has-changed",
+        ),
+        lines(
+            "Fall from the peak",
+            "In quote currency.",
+            "locale",
+            Query(value("tollgate_books_drawdown_quote"), "drawdown"),
+            width=8,
+            runbook="the-mode-has-changed",
+        ),
+    ),
+)
+_HELD = Row(
+    "What is held",
+    (
+        table(
+            "Cash",
+            "By currency, in its own unit; what the fee was paid in may be among them.",
+            "none",
+            Query(value("tollgate_books_cash", "currency"), "held"),
+            {"currency": "currency"},
+            width=6,
+            runbook=_DRIFT,
+        ),
+        table(
+            "Positions",
+            "By symbol, in base currency; 'none' where nothing is held.",
+            "none",
+            Query(_POSITION, "held"),
+            {"symbol": "symbol"},
+            width=6,
+            runbook="a-position-has-no-stop",
+        ),
+        lines(
+            "Positions",
+            "What is held of each symbol, in base currency; a symbol of which nothing is held has no line.",
+            "none",
+            Query(_POSITION, "{{symbol}}"),
+            runbook="a-position-has-no-stop",
+        ),
+    ),
+)
+_COST = Row(
+    "What trading costs",
+    (
+        bars(
+            "Slippage of half the fills",
+            "Median by symbol within the time that is shown, against the price at the decision, in basis points; "
+            "below zero "
+            "won. tollgate report shows it beside what the model expects.",
+            "suffix: bps",
+            Query(
+                f"histogram_quantile(0.5, {grown('tollgate_slippage_bps_bucket', 'symbol, le')})",
+                "{{symbol}}",
+            ),
+            width=8,
+            look=Look(steps=((5, YELLOW), (20, RED)), decimals=1),
+            runbook="slippage-is-not-what-it-should-be",
+        ),
+        lines(
+            "Slippage",
+            "Of all symbols, in basis points: half of the fills, and nine of ten, were better than that.",
+            "suffix: bps",
+            Query(quantile(0.5, "tollgate_slippage_bps"), "half"),
+            Query(quantile(0.9, "tollgate_slippage_bps"), "nine of ten"),
+            width=8,
+            runbook="slippage-is-not-what-it-should-be",
+        ),
+        lines(
+            "Fees that are not as expected",
+            "Within the window: dearer, cheaper, or in a currency of which no rate is known.",
+            "none",
+            Query(grown("tollgate_ledger_fee_findings_total", "finding", "$__rate_interval"), "{{finding}}"),
+            width=8,
+            runbook="fees-are-not-what-they-should-be",
+        ),
+    ),
+)
+_BELIEVED = Row(
+    "Can they be believed?",
+    (
+        stat(
+            "Books",
+            "WAITING: there is no policy, or the venue has not stated the account since.",
+            "none",
+            value("tollgate_ledger_books_open"),
+            width=4,
+            look=Look(words={0: ("WAITING", ORANGE), 1: ("OPEN", GREEN)}),
+            runbook=_KEPT,
+        ),
+        stat(
+            "Currencies that drift",
+            "Currencies in which books and venue differ. Any is a reason to stop trading.",
+            "none",
+            value("tollgate_ledger_drifting_currencies"),
+            width=4,
+            look=ALARM,
+            runbook=_DRIFT,
+        ),
+        stat(
+            "Stale marks",
+            "Positions that are valued at a price which is too old: equity is a guess by so much.",
+            "none",
+            value("tollgate_books_stale_marks"),
+            width=4,
+            look=ALARM,
+            runbook="feed-stale-or-gap",
+        ),
+        stat(
+            "Alarms",
+            "Messages that the books could not take as they came, since they began.",
+            "none",
+            f"sum({value('tollgate_ledger_alarms', 'reason')})",
+            width=4,
+            look=Look(steps=((1, ORANGE),)),
+            runbook="the-books-did-not-take-a-message",
+        ),
+        stat(
+            "Last seal",
+            "How long ago the books were last sealed. Above an hour, verify says so.",
+            "s",
+            _SEALED,
+            width=4,
+            look=Look(steps=((900, YELLOW), (3600, RED))),
+            runbook=_SEALS,
+        ),
+        stat(
+            "Not committed",
+            "Messages that are applied and not in the database yet.",
+            "none",
+            value("tollgate_ledger_uncommitted_messages"),
+            width=4,
+            look=Look(steps=((200, YELLOW), (1000, RED))),
+            runbook="postgres-lost",
+        ),
+        bars(
+            "Alarms by reason",
+            "Since the books began. The runbook says what each means.",
+            "none",
+            Query(value("tollgate_ledger_alarms", "reason"), "{{reason}}"),
+            width=8,
+            look=Look(steps=((1, RED),)),
+            runbook="the-books-did-not-take-a-message",
+        ),
+        lines(
+            "From fill to books",
+            "From a fill on the tape to its being committed.",
+            "s",
+            *latencies("tollgate_ledger_booked_seconds"),
+            width=8,
+            runbook=_KEPT,
+        ),
+        lines(
+            "A commit",
+            "Time of one commit of the books: the database's disk.",
+            "s",
+            *latencies("tollgate_ledger_commit_seconds"),
+            width=8,
+            runbook="postgres-lost",
+        ),
+        lines(
+            "Commits",
+            "A second. None while the tape moves: nothing is booked.",
+            "cps",
+            Query(rate("tollgate_ledger_commit_seconds_count"), "commits"),
+            width=8,
+            runbook="postgres-lost",
+        ),
+        lines(
+            "Messages not committed",
+            "Applied and not in the database yet.",
+            "none",
+            Query(value("tollgate_ledger_uncommitted_messages"), "waiting"),
+            width=8,
+            look=Look(steps=((1000, RED),)),
+            runbook="postgres-lost",
+        ),
+        lines(
+            "A page for a reader",
+            "99 of a hundred are faster, by what is read.",
+            "s",
+            tails("tollgate_ledger_read_seconds", "read"),
+            width=8,
+            runbook=_KEPT,
+        ),
+    ),
+)
+BOARD = Board(
+    "tollgate-books",
+    "Tollgate: books",
+    "What is held and what it is worth, what trading costs, and whether the books can be believed.",
+    (_MADE, _HELD, _COST, _BELIEVED),
+)
