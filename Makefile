@@ -2,7 +2,7 @@
 # `make install` gets the rest into .venv, with the versions and hashes of uv.lock.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run status test check coverage properties bench simulate forgeries tampering kills mutants contracts clean
+.PHONY: help install run status test check coverage properties bench simulate forgeries tampering kills mutants contracts watching supply tools clean
 SHELL := /bin/sh
 
 PYTHON ?= python3
@@ -95,6 +95,25 @@ contracts: install ## Write the JSON Schemas, the AsyncAPI, the OpenAPI document
 	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)
 	@$(BIN)/python -m tests.docs.generate_openapi
 	@$(BIN)/python services/research/tests/ledger_catalog.py
+
+watching: install ## Write dashboards, rules of objectives, and the pages that list metrics, alerts and objectives anew
+	@$(BIN)/python -m deploy.grafana.boards
+	@$(BIN)/python -m tests.deploy.slo.generate_rules
+	@$(BIN)/python -m tests.deploy.k8s.generate_rules
+	@$(BIN)/python -m tests.docs.generate_metrics
+	@$(BIN)/python -m tests.docs.generate_alerts
+
+supply: install ## Write a bill of materials (CycloneDX) for each image to build/sbom, and ask for known vulnerabilities
+	@mkdir -p build/sbom
+	@for service in marketdata strategy risk execution ledger simvenue console research; do \
+		$(UV) export --quiet --frozen --no-dev --all-extras --format cyclonedx1.5 --preview-features sbom-export \
+		--package tollgate-$$service --output-file build/sbom/$$service.json >/dev/null || exit 1; done
+	@echo "the bills of materials are in build/sbom"
+	@$(UV) export --quiet --frozen --no-dev --all-extras --all-packages --no-emit-workspace --output-file build/requirements.txt
+	@$(UV) tool run pip-audit==2.10.1 --requirement build/requirements.txt --no-deps --disable-pip --strict --progress-spinner off
+
+tools: ## Get Prometheus, promtool, amtool and kustomize of Debian into .tollgate-tools, with which deploy/ is tested
+	@tests/deploy/get_tools.sh
 
 clean: ## Remove what was built and measured; the data of a platform in .tollgate stays
 	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

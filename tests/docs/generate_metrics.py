@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from tollgate_chassis.telemetry.catalog import catalog
+from tollgate_contracts.envelope import SERVICES
 
 PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
 PLACE = re.compile(r"(<!-- metrics: generated[^\n]*-->\n).*?(<!-- metrics: end -->)", re.DOTALL)
-OFFERED_BY = {"tape": "every service", "operators": "risk, execution, ledger"}
 
 
 def table() -> str:
@@ -18,7 +18,7 @@ def table() -> str:
     lines = ["| metric | offered by | type | labels | meaning |", "|---|---|---|---|---|"]
     for metric in catalog():
         labels = ", ".join(f"`{label}`" for label in metric.labels)
-        offered_by = OFFERED_BY.get(metric.emitter, metric.emitter)
+        offered_by = "every service" if metric.offered_by == SERVICES else ", ".join(metric.offered_by)
         lines.append(f"| `{metric.name}` | {offered_by} | {metric.type} | {labels} | {metric.meaning} |")
     return "\n".join(lines)
 

@@ -36,6 +36,7 @@ _TRADES = " * ".join(
         f"({_LIVE} == bool 5)",
         value("tollgate_risk_mode", mode="NORMAL"),
         f"(1 - {value('tollgate_kill_switch_engaged')})",
+        f"(1 - {value('tollgate_kill_door_shut')})",
         f"(1 - {value('tollgate_safe_mode')})",
         f"(1 - {value('tollgate_permit_withheld')})",
         f"({value('tollgate_feed_state', state='UP')} + {value('tollgate_feed_state', state='RECOVERED')})",
@@ -74,10 +75,9 @@ _SAFE = Row(
         ),
         stat(
             "Kill switch",
-            "ENGAGED: somebody has stopped trading at risk. Execution's own kill door has no metric: look at its "
-            "status.",
+            "ENGAGED: somebody has stopped trading, at risk or at execution's own kill door; their alerts say at which.",
             "none",
-            value("tollgate_kill_switch_engaged"),
+            f"clamp_max({value('tollgate_kill_switch_engaged')} + {value('tollgate_kill_door_shut')}, 1)",
             width=3,
             look=switch("RELEASED", "ENGAGED"),
             runbook="kill-and-release",

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tollgate_chassis.telemetry.catalog import catalog
 from tollgate_console.deployment import find_deployment
 from tollgate_console.doctor.judging import metrics_needed
-from tollgate_console.doctor.measured import measured
 from tollgate_console.doctor.objectives import OBJECTIVES_FILE, Latency, Level, Never, Ratio, read_objectives
 from tollgate_console.exits import ConsoleError, ConsoleExit
 
@@ -51,7 +51,7 @@ def test_each_kind_is_read(tmp_path: Path) -> None:
     read = read_objectives(write(tmp_path, *lines))
     assert [type(each) for each in read] == [Latency, Ratio, Level, Never]
     assert metrics_needed(read) >= {line["metric"] for line in (LATENCY, LEVEL, NEVER)}
-    assert metrics_needed(read) <= measured().keys()
+    assert metrics_needed(read) <= {metric.name for metric in catalog()}
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,12 @@ def test_a_quote_shows_when_it_came_and_how_old_it_was_by_the_venue_s_clock():
     assert round(sample("quote_age_seconds_sum") - before, 6) == 0.25
 
 
+def test_the_status_says_how_old_each_quote_is_and_which_has_never_come():
+    gauges = FeedGauges(("AAA-USDT", "BBB-USDT"), STALE_US)
+    gauges.quoted(quote("AAA-USDT", START_US))
+    assert gauges.ages_ms(START_US + 1_500_999) == {"AAA-USDT": 1_500, "BBB-USDT": None}
+
+
 @pytest.mark.parametrize("state", [*FeedState, None])
 def test_exactly_the_state_of_the_feed_is_shown(state: FeedState | None):
     FeedGauges((), STALE_US).ticked(START_US, state)

@@ -104,3 +104,19 @@ async def append_at_last(url: str, running: Cluster, last: int) -> int:
             await asyncio.sleep(_AGAIN_S)
         finally:
             await tape.close()
+
+
+APPENDS = 200
+
+
+async def test_a_writer_is_told_its_last_word_whichever_server_it_talks_to(cluster: Cluster):
+    """By a direct get one answer in twenty would not have it yet: any copy may answer that."""
+    await provision(cluster)
+    tapes = [await NatsTape.connect(url, cluster.seed_file("risk"), DESK, "risk") for url in cluster.urls]
+    last = 0
+    for number in range(APPENDS):
+        writer, asker = tapes[number % SERVERS], tapes[(number + 1) % SERVERS]
+        last = await writer.append(f"tape.{DESK}.risk.mode", b"content", f"risk:{number}:0", last)
+        assert await asker.last_of(f"tape.{DESK}.risk") == last
+    for tape in tapes:
+        await tape.close()

@@ -94,6 +94,9 @@ RECONCILIATION = (
     silent("TollgateFillsMissed", "a single one", differences("MISSED_FILL", "0x20 1x20")),
 )
 SAFETY = (
+    firing("TollgateKillDoorShut", "shut", execution("tollgate_kill_door_shut", 1)),
+    firing("TollgateKillDoorShut", "shut where one stands by", execution("tollgate_kill_door_shut", 1, 2)),
+    silent("TollgateKillDoorShut", "open", execution("tollgate_kill_door_shut", 0)),
     firing("TollgateSafeMode", "for minutes", degraded(1), dependency="VENUE_ORDERS"),
     silent("TollgateSafeMode", "all is well", degraded(0)),
     firing("TollgateOrderUnknown", "for a minute", execution("tollgate_unknown_order_age_seconds", 60)),

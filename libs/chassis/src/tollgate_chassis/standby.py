@@ -111,7 +111,8 @@ class Standby:
         except (OSError, nats.errors.Error, TimeoutError) as error:
             raise TapeUnavailable(f"asking who is active: {error or type(error).__name__}") from error
         self._turn.note(heard)
-        metrics.STANDING_BY.set(0 if self._turn.is_ours else 1)
+        # A question that was under way when we became active is answered by ourselves.
+        metrics.STANDING_BY.set(0 if self._turn.is_ours or self.tenure else 1)
         if not self._turn.is_ours:
             self._waits = True
         elif self._waits:
@@ -189,6 +190,7 @@ class Standby:
             instance=self.instance,
         )
         self.tenure = await append(tenure)
+        metrics.STANDING_BY.set(0)
         self._held_us = now_us
 
     async def lost(self) -> None:

@@ -119,6 +119,7 @@ class ExecutionShell(Shell):
         self._trail.attach(runner)
         # A permit lives for a second: its age is looked at when somebody asks, and not now and then.
         metrics.PERMIT_AGE_SECONDS.set_function(self._permit_age_s)
+        metrics.KILL_DOOR.set_function(lambda: float(self._door.is_shut))
         journal = await self._wait_for_journal()
         lanes = Lanes(section.concurrency_max)
         write_behind = WriteBehind(journal, self._clock)

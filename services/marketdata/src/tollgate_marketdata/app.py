@@ -178,10 +178,12 @@ class MarketDataShell(Shell):
         await self._recorder.run()
 
     def status(self) -> dict[str, Any]:
-        """Return the feed's state and how much was said."""
+        """Return the feed's state, how much was said, and how old each symbol's newest quote is."""
+        ages = {"data_age_ms": self._gauges.ages_ms(now_us())}
         if not self._started.is_set():
-            return {"feed": None, "quotes": 0, "cycle_id": self._runner.cycle_id if hasattr(self, "_runner") else 0}
-        return {"feed": self._core.feed, "quotes": self._core.quotes, "cycle_id": self._core.cycle_id}
+            cycle_id = self._runner.cycle_id if hasattr(self, "_runner") else 0
+            return {"feed": None, "quotes": 0, "cycle_id": cycle_id, **ages}
+        return {"feed": self._core.feed, "quotes": self._core.quotes, "cycle_id": self._core.cycle_id, **ages}
 
     def not_ready(self) -> list[str]:
         """Return why quotes are not to be had."""

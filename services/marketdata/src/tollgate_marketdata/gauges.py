@@ -30,6 +30,13 @@ class FeedGauges:
         for symbol, quoted_us in self._quoted_us.items():
             metrics.DATA_CYCLES.labels(symbol, self._judge(quoted_us, now_us)).inc()
 
+    def ages_ms(self, now_us: int) -> dict[str, int | None]:
+        """Return how old each symbol's newest quote is, null before the first."""
+        return {
+            symbol: None if quoted_us is None else max(now_us - quoted_us, 0) // 1_000
+            for symbol, quoted_us in self._quoted_us.items()
+        }
+
     def _judge(self, quoted_us: int | None, now_us: int) -> str:
         if quoted_us is None:
             return "none"

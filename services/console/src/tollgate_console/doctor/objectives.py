@@ -5,6 +5,7 @@ against the registry of metrics, and each refusal names the field.
 """
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from tollgate_chassis.exits import BadConfiguration
 from tollgate_chassis.settings import explain, read_yaml
-from tollgate_console.doctor.measured import Measured, measured
+from tollgate_chassis.telemetry.catalog import Described, catalog
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_contracts.envelope import Service
 
@@ -76,7 +77,7 @@ class _Objective(_Strict):
     @model_validator(mode="after")
     def _is_offered(self) -> Self:
         for name in self.metrics:
-            silent = [service for service in self.services if service not in measured()[name].offered_by]
+            silent = [service for service in self.services if service not in _metrics()[name].offered_by]
             if silent:
                 raise ValueError(f"services: {', '.join(silent)} does not offer {name}")
         return self
@@ -111,9 +112,9 @@ class Latency(_Objective):
     @field_validator("bound")
     @classmethod
     def _is_an_edge(cls, bound: float, info: ValidationInfo) -> float:
-        metric = measured().get(info.data.get("metric", ""))
-        if metric is not None and bound not in metric.edges:
-            raise ValueError(f"no bucket ends there; those of {metric.described.name} end at {list(metric.edges)}")
+        metric = _metrics().get(info.data.get("metric", ""))
+        if metric is not None and bound not in metric.bounds:
+            raise ValueError(f"no bucket ends there; those of {metric.name} end at {list(metric.bounds)}")
         return bound
 
 
@@ -151,7 +152,7 @@ class Level(_Objective):
     @field_validator("metric", "pauses_on")
     @classmethod
     def _is_gauge(cls, metric: str | None) -> str | None:
-        if metric is not None and _of_type(metric, "gauge").described.labels:
+        if metric is not None and _of_type(metric, "gauge").labels:
             raise ValueError(f"{metric} has labels, expected a gauge of one series for each service")
         return metric
 
@@ -180,7 +181,7 @@ class Never(_Objective):
     @property
     def rises(self) -> bool:
         """Whether it is a counter."""
-        return measured()[self.metric].described.type == "counter"
+        return _metrics()[self.metric].type == "counter"
 
     @field_validator("metric")
     @classmethod
@@ -218,20 +219,25 @@ def read_objectives(path: Path) -> tuple[Objective, ...]:
         raise ConsoleError(ConsoleExit.BAD_CONFIGURATION, f"objectives {path}:\n{explain(error)}") from error
 
 
-def _of_type(metric: str, *types: str) -> Measured:
-    found = measured().get(metric)
+@cache
+def _metrics() -> dict[str, Described]:
+    return {metric.name: metric for metric in catalog()}
+
+
+def _of_type(metric: str, *types: str) -> Described:
+    found = _metrics().get(metric)
     if found is None:
         raise ValueError("no such metric; docs/operators.md has all of them")
-    if found.described.type not in types:
-        raise ValueError(f"{metric} is a {found.described.type}, expected a {' or a '.join(types)}")
+    if found.type not in types:
+        raise ValueError(f"{metric} is a {found.type}, expected a {' or a '.join(types)}")
     return found
 
 
 def _matching(matchers: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-    metric = measured().get(info.data.get("metric", ""))
+    metric = _metrics().get(info.data.get("metric", ""))
     for label, expression in matchers.items():
-        if metric is not None and label not in metric.described.labels:
-            raise ValueError(f"{metric.described.name} has no label {label}")
+        if metric is not None and label not in metric.labels:
+            raise ValueError(f"{metric.name} has no label {label}")
         try:
             re.compile(expression)
         except re.error as error:

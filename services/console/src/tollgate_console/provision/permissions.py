@@ -38,7 +38,7 @@ class User:
     @property
     def may_publish(self) -> tuple[str, ...]:
         """Every subject that the user's own allow-list holds."""
-        reading = (subject for stream in self.reads for subject in (*_get(stream), _describe(stream)))
+        reading = (subject for stream in self.reads for subject in (*_get(stream), *_asked(stream).values()))
         managing = (
             f"$JS.API.STREAM.{verb}.{stream}" for stream in self.manages for verb in ("CREATE", "UPDATE", "INFO")
         )
@@ -92,7 +92,7 @@ def render_accounts(users: tuple[User, ...], public_keys: dict[str, str]) -> dic
         )
         if user.account != DESK_ACCOUNT:
             account["imports"] = _imports(user, users)
-            account["mappings"] = {_info(stream): _describe(stream) for stream in user.reads}
+            account["mappings"] = {api: own for stream in user.reads for api, own in _asked(stream).items()}
             # What its own instances say to each other leaves the account by no door.
             said_to = {subject: [to for to in _hearers(users, subject) if to != user.account] for subject in user.says}
             account["exports"] = [{"stream": subject, "accounts": to} for subject, to in said_to.items() if to]
@@ -107,7 +107,7 @@ def _exports(users: tuple[User, ...]) -> list[dict[str, Any]]:
         readers = [user.account for user in users if stream in user.reads]
         # A batched direct get answers with many messages.
         exports += [{"service": subject, "accounts": readers, "response_type": "stream"} for subject in _get(stream)]
-        exports.append({"service": _info(stream), "accounts": readers})
+        exports += [{"service": api, "accounts": readers} for api in _asked(stream)]
     said = {subject for user in users for subject in user.says}
     for subject in sorted({subject for user in users for subject in user.hears} - said):
         exports.append({"stream": subject, "accounts": _hearers(users, subject)})
@@ -118,7 +118,7 @@ def _imports(user: User, users: tuple[User, ...]) -> list[dict[str, Any]]:
     said_by = {subject: other.account for other in users for subject in other.says}
     wanted = [subject for stream in user.reads for subject in _get(stream)]
     imports: list[dict[str, Any]] = [_service(subject) for subject in (*user.appends, *wanted)]
-    imports += [{**_service(_info(stream)), "to": _describe(stream)} for stream in user.reads]
+    imports += [{**_service(api), "to": own} for stream in user.reads for api, own in _asked(stream).items()]
     imports += [
         {"stream": {"account": said_by.get(subject, DESK_ACCOUNT), "subject": subject}}
         for subject in user.hears
@@ -139,12 +139,16 @@ def _get(stream: str) -> tuple[str, str]:
     return (f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.DIRECT.GET.{stream}.>")
 
 
-def _info(stream: str) -> str:
-    return f"$JS.API.STREAM.INFO.{stream}"
+def _asked(stream: str) -> dict[str, str]:
+    """Return what is asked of a stream's leader, each with its name in the asker's own account.
 
-
-def _describe(stream: str) -> str:
-    return f"describe.{stream}"
+    Its description, and a message of it: any copy of the stream may answer a direct get, and one that is a little
+    behind would deny what has just been written.
+    """
+    return {
+        f"$JS.API.STREAM.INFO.{stream}": f"describe.{stream}",
+        f"$JS.API.STREAM.MSG.GET.{stream}": f"message.{stream}",
+    }
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from tollgate_chassis.telemetry.metrics import LATENCY_BUCKETS
 
+KILL_DOOR = Gauge("tollgate_kill_door_shut", "1 while execution's own kill door is shut.")
 PERMIT_AGE_SECONDS = Gauge("tollgate_permit_age_seconds", "Age of execution's permit; infinite without any.")
 PERMITS_REFUSED = Counter("tollgate_permits_refused_total", "Permits that execution would not take.", ["reason"])
 REFUSALS = Counter("tollgate_refusals_total", "Approvals that execution would not act upon.", ["reason"])
