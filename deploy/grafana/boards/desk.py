@@ -75,7 +75,7 @@ _SAFE = Row(
         ),
         stat(
             "Kill switch",
-            "ENGAGED: somebody has stopped trading, at risk or at execution's own kill door; their alerts say at which.",
+            "ENGAGED: somebody has stopped trading, at risk or at execution's own kill door; the alerts say which.",
             "none",
             f"clamp_max({value('tollgate_kill_switch_engaged')} + {value('tollgate_kill_door_shut')}, 1)",
             width=3,
