@@ -66,8 +66,8 @@ coverage: install ## Run every test, its processes too, and write build/coverage
 	@$(BIN)/coverage report --data-file=build/.coverage --skip-covered --sort=cover
 
 properties: install ## Hold 100,000 random tapes of the gate, and as many of the books, to their laws. ARGS="--sequences 5000"
-	@$(BIN)/python services/risk/tests/risk_sequences.py $(ARGS)
-	@$(BIN)/python services/ledger/tests/ledger_sequences.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python services/risk/tests/risk_sequences.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python services/ledger/tests/ledger_sequences.py $(ARGS)
 
 bench: install ## Measure the running platform and the cores; prints tables, writes build/bench.json
 	@mkdir -p build
@@ -81,7 +81,7 @@ forgeries: install ## Hand a million forged approvals to execution's core. ARGS=
 	@$(BIN)/python -m tests.security.forge $(ARGS)
 
 tampering: install ## Change a thousand things in the books as a superuser: is each found, and its row named? ARGS="--count 50 --seed 7"
-	@$(BIN)/python services/research/tests/tampering.py $(ARGS)
+	@PYTHONPATH=. $(BIN)/python services/research/tests/tampering.py $(ARGS)
 
 kills: install ## Kill -9 the platform's parts 300 times under traffic and compare; 25 minutes. ARGS="--kills 50 --seed 7"
 	@$(BIN)/python -m tests.chaos.kills $(ARGS)
@@ -94,7 +94,7 @@ mutants: install ## Change the gates and the order state machine in some 3,000 w
 contracts: install ## Write the JSON Schemas, the AsyncAPI, the OpenAPI documents and the database's catalog anew
 	@$(BIN)/python -m tollgate_chassis.publish_contracts $(ARGS)
 	@$(BIN)/python -m tests.docs.generate_openapi
-	@$(BIN)/python services/research/tests/ledger_catalog.py
+	@PYTHONPATH=. $(BIN)/python services/research/tests/ledger_catalog.py
 
 watching: install ## Write dashboards, rules of objectives, and the pages that list metrics, alerts and objectives anew
 	@$(BIN)/python -m deploy.grafana.boards
@@ -106,8 +106,8 @@ watching: install ## Write dashboards, rules of objectives, and the pages that l
 supply: install ## Write a bill of materials (CycloneDX) for each image to build/sbom, and ask for known vulnerabilities
 	@mkdir -p build/sbom
 	@for service in marketdata strategy risk execution ledger simvenue console research; do \
-		$(UV) export --quiet --frozen --no-dev --all-extras --format cyclonedx1.5 --preview-features sbom-export \
-		--package tollgate-$$service --output-file build/sbom/$$service.json >/dev/null || exit 1; done
+		UV="$(UV)" deploy/docker/packages.sh export $$service --quiet --format cyclonedx1.5 \
+		--preview-features sbom-export --output-file build/sbom/$$service.json >/dev/null || exit 1; done
 	@echo "the bills of materials are in build/sbom"
 	@$(UV) export --quiet --frozen --no-dev --all-extras --all-packages --no-emit-workspace --output-file build/requirements.txt
 	@$(UV) tool run pip-audit==2.10.1 --requirement build/requirements.txt --no-deps --disable-pip --strict --progress-spinner off

@@ -43,6 +43,16 @@ def main() -> None:
             source, target = HERE.parent / table, ROOT / "deploy" / table
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    forget_when()
+
+
+def forget_when() -> None:
+    """Remove what uv notes of the minute in which it built our packages: two builds are to hold the same files."""
+    for note in ROOT.glob("lib/python*/site-packages/*.dist-info/uv_cache.json"):
+        note.unlink()
+        record = note.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if "/uv_cache.json," not in line))
 
 
 def port_of(service: str) -> int:

@@ -49,17 +49,17 @@ def receiver() -> Iterator[Receiver]:
     server.shutdown()
 
 
-def secrets_of(desk: Platform) -> dict[str, bytes]:
-    """Return every secret by where it lies; of an address of the database the password in it."""
+def secrets_of(root: Path) -> dict[str, bytes]:
+    """Return every secret of a state directory by where it lies; of an address of the database the password in it."""
     found = {}
-    for folder in ("secrets", "operator"):
-        for path in sorted((desk.state / folder).rglob("*")):
+    for folder in ("secrets", "operator", "images"):
+        for path in sorted((root / folder).rglob("*")):
             if not path.is_file() or path.name in OPEN_FILES or path.name == "lock":
                 continue
             text = path.read_text().strip()
             secret = text.split(":")[2].split("@")[0] if text.startswith("postgresql://") else text
             assert len(secret) >= 32, path
-            found[str(path.relative_to(desk.state))] = secret.encode()
+            found[str(path.relative_to(root))] = secret.encode()
     return found
 
 
@@ -136,7 +136,7 @@ def test_no_secret_is_in_any_log_trace_metric_answer_stream_or_table(
     desk = platform(BUSY | told)
     desk.start()
     desk.wait_until(lambda: desk.fills() >= TRADES, f"{TRADES} fills", 60)
-    secrets = secrets_of(desk)
+    secrets = secrets_of(desk.state)
     assert len(secrets) > 20
     said = answers(desk) + command_lines(desk)
     for service, number in (("strategy", signal.SIGKILL), ("risk", signal.SIGABRT)):

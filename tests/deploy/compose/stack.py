@@ -43,6 +43,13 @@ class Stack:
         """Run a command of the engine."""
         return self._run([docker(), *arguments], check=check)
 
+    def build(self, service: str, tag: str, context: Path = ROOT, *options: str) -> None:
+        """Build a service's image from a checkout, as docs/compose.md says."""
+        file = context / "deploy" / "docker" / "Dockerfile"
+        self.docker(
+            "build", *options, "--build-arg", f"SERVICE={service}", "--tag", tag, "--file", str(file), str(context)
+        )
+
     def _run(self, command: list[str], *, check: bool) -> str:
         done = subprocess.run(
             command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=_COMMAND_S, check=False
@@ -51,8 +58,10 @@ class Stack:
         return done.stdout
 
     def container(self, service: str) -> str:
-        """Return the id of a service's container."""
-        return self.compose("ps", "--quiet", service).strip()
+        """Return the id of a service's container, which may have ended."""
+        labels = {"project": self.name, "service": service, "oneoff": "False"}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        return self.docker("ps", "--all", "--quiet", *filters).strip()
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return what the engine knows of a service's container."""
@@ -116,15 +125,20 @@ def compose_command(environment: dict[str, str]) -> list[str]:
     pytest.skip("neither `docker compose` nor `docker-compose` is here")
 
 
-def need_images() -> None:
-    """Skip, naming them, where images of others are not there and cannot be had."""
+def images_of_others() -> list[str]:
+    """Return the images that the stack is made of and built on, but for our own."""
     dockerfile = (DOCKER / "Dockerfile").read_text()
     bases = [line.partition("=")[2] for line in dockerfile.splitlines() if "_IMAGE=" in line and line.startswith("ARG")]
     others = [image for each in services().values() if not (image := filled(each["image"])).startswith("tollgate/")]
+    return [*bases, *others]
+
+
+def need_images(*images: str) -> None:
+    """Skip, naming them, where images are not there and cannot be had; when none is named, those of the stack."""
     engine = docker()
     missing = [
         image
-        for image in (*bases, *others)
+        for image in images or images_of_others()
         if _output(engine, "image", "inspect", image) is None and _output(engine, "pull", "--quiet", image) is None
     ]
     if missing:

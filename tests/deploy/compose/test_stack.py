@@ -1,9 +1,13 @@
 """The compose file, built and run for real; skipped with its reason where there is no engine or no image."""
 
+import base64
+import io
 import json
 import os
 import signal
+import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +16,7 @@ import pytest
 from tests.conftest import ASK
 from tests.deploy.compose.compose_file import services
 from tests.deploy.compose.stack import ADDRESS, BUILDS, Stack, docker, need_images
+from tests.security.test_secrets_canary import found_in, secrets_of
 
 STARTED = sorted(set(services()) - {"credentials", "provision", "books"})
 HEALTHY_S = 60
@@ -27,10 +32,7 @@ def stack() -> Iterator[Stack]:
     need_images()
     stack = Stack(f"tollgate-test-{os.getpid()}")
     for name in BUILDS:
-        image = f"tollgate/{name}:0.1.0"
-        stack.docker(
-            "build", "--build-arg", f"SERVICE={name}", "--tag", image, "--file", "deploy/docker/Dockerfile", "."
-        )
+        stack.build(name, f"tollgate/{name}:0.1.0")
     try:
         stack.compose("up", "--detach", "--no-build")
         yield stack
@@ -135,6 +137,20 @@ def test_whoever_may_only_read_verifies_the_books(stack: Stack):
     assert answer["holds"] is True, said
     assert answer["entries"] > 0
     assert {part["finding"] for part in answer["parts"].values()} == {None}
+
+
+def test_no_secret_is_in_a_log_or_in_what_the_engine_tells(stack: Stack, tmp_path: Path):
+    """Who may ask the engine may do everything, but what it answers is often kept and passed on."""
+    pack = "tar -C /credentials -c secrets operator images | base64"
+    packed = stack.compose("run", "--rm", "--entrypoint", "sh", "credentials", "-c", pack)
+    with tarfile.open(fileobj=io.BytesIO(base64.b64decode(packed))) as archive:
+        archive.extractall(tmp_path, filter="data")
+    secrets = secrets_of(tmp_path)
+    assert len(secrets) > 20
+    containers = stack.left()["containers"]
+    told = stack.docker("inspect", *containers) + stack.compose("logs", "--no-color")
+    told += "".join(stack.docker("top", stack.container(service)) for service in STARTED)
+    assert found_in(told.encode(), secrets) == set()
 
 
 def test_the_keys_are_new_and_the_same_after_a_second_start(stack: Stack):
