@@ -1,6 +1,8 @@
 """Every secret of a running desk, looked for wherever else it could turn up: it is in its own file and nowhere else."""
 
 import os
+import re
+import resource
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -122,6 +124,24 @@ def command_lines(desk: Platform) -> bytes:
     )
 
 
+def dump_limits(desk: Platform) -> dict[str, str]:
+    """Return of each process how many bytes of its memory the kernel would keep."""
+    assert desk.process is not None
+    processes = [psutil.Process(desk.process.pid), *psutil.Process(desk.process.pid).children(recursive=True)]
+    limits = {f"{each.name()} {each.pid}": Path(f"/proc/{each.pid}/limits").read_text() for each in processes}
+    return {name: re.findall(r"^Max core file size +(\w+) ", text, re.MULTILINE)[0] for name, text in limits.items()}
+
+
+@pytest.fixture
+def dumps_wanted() -> Iterator[None]:
+    """What this machine allows its processes to dump, all of it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+
+
+@pytest.mark.usefixtures("dumps_wanted")
 def test_no_secret_is_in_any_log_trace_metric_answer_stream_or_table(
     platform: Callable[..., Platform], receiver: Receiver
 ):
@@ -139,6 +159,8 @@ def test_no_secret_is_in_any_log_trace_metric_answer_stream_or_table(
     secrets = secrets_of(desk.state)
     assert len(secrets) > 20
     said = answers(desk) + command_lines(desk)
+    # Less than a page is no dump at all.
+    assert set(dump_limits(desk).values()) <= {"0", "1"}
     for service, number in (("strategy", signal.SIGKILL), ("risk", signal.SIGABRT)):
         os.kill(desk.place()["processes"][service]["pid"], number)
     desk.wait_until(lambda: not desk.all_live(), "they have fallen", 30)

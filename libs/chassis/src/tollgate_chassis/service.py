@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 import uvloop
 from fastapi import APIRouter
 
+from tollgate_chassis import core_dumps
 from tollgate_chassis.durability import check_durability
 from tollgate_chassis.exits import BadConfiguration, Exit, ProcessEnd, Restart
 from tollgate_chassis.http import build_server
@@ -240,6 +241,7 @@ def check_port_is_free(host: str, port: int) -> None:
 def run_service(service: Service, settings_type: type[S], build: Callable[[S], Parts]) -> None:
     """Run a service's process from settings to exit code; this is the whole ``main`` of each service."""
     install_exact_context()
+    core_dumps.leave_none()
     settings = load_or_exit(settings_type)
     logs.configure(service, settings.log_level)
     Path(settings.state_dir).mkdir(parents=True, exist_ok=True)

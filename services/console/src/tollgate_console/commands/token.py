@@ -10,7 +10,7 @@ from tollgate_console.exits import EXIT_CODES_HELP
 
 _DAYS = 90
 _DAYS_MAX = 365
-_SCOPES = ("read", "kill", "release", "limits")
+_SCOPES = ("read", "kill", "release", "limits", "books")
 
 _State = Annotated[Path, typer.Option(help="The state directory of the platform.")]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tollgate_chassis import core_dumps
 from tollgate_console.layout import Layout
 from tollgate_console.settings import load_settings
 from tollgate_console.supervisor.checks import check_disk, check_layout, check_ports
@@ -33,6 +34,7 @@ class Options:
 
 def run_session(options: Options) -> None:
     """Run the platform until it is told to stop; raises ``ConsoleError`` when it cannot be started."""
+    core_dumps.leave_none()
     settings = load_settings(options.config, options.base_port)
     layout = Layout(options.state_dir)
     layout.prepare()
