@@ -38,7 +38,7 @@ def well() -> Series:
         given |= scraped("tollgate_kill_switch_engaged", "risk", 0, instance)
         # One that stands by gives no permit.
         given |= scraped("tollgate_permit_withheld", "risk", instance - 1, instance)
-    return given | scraped("tollgate_safe_mode", "execution", 0)
+    return given | scraped("tollgate_safe_mode", "execution", 0) | scraped("tollgate_kill_door_shut", "execution", 0)
 
 
 def books(realized: str | float, unrealized: str | float = 0, fees: str | float = 0) -> Series:
@@ -92,6 +92,7 @@ def answers(tmp_path: Path, board: str, panel: str, given: Series, at: str, expe
     [
         pytest.param(well(), {"{}": 1}, id="all is well"),
         pytest.param(changed("tollgate_kill_switch_engaged", "risk", 1), {"{}": 0}, id="the switch is engaged"),
+        pytest.param(changed("tollgate_kill_door_shut", "execution", 1), {"{}": 0}, id="the kill door is shut"),
         pytest.param(changed("tollgate_safe_mode", "execution", 1), {"{}": 0}, id="safe mode"),
         pytest.param(changed("tollgate_permit_withheld", "risk", 1), {"{}": 0}, id="no permit"),
         pytest.param(changed("tollgate_risk_mode", "risk", 0, mode="NORMAL"), {"{}": 0}, id="another mode"),
