@@ -117,6 +117,12 @@ def test_a_new_token_is_shown_once_and_good_at_every_door_without_a_restart(prov
     assert run(provisioned, "revoke", "anna").returncode == 0, "revoking again changes nothing"
 
 
+@pytest.mark.parametrize("scope", TokenScope)
+def test_a_token_of_every_scope_can_be_made(provisioned: Layout, scope: TokenScope) -> None:
+    answer = run(provisioned, "create", "anna", "--scope", scope)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_the_list_shows_everything_but_the_tokens(provisioned: Layout) -> None:
     run(provisioned, "create", "anna", "--scope", "limits")
     run(provisioned, "revoke", "anna")
