@@ -11,6 +11,7 @@ import pytest
 
 from tollgate_chassis.tape import Record
 from tollgate_chassis.tape.reading import Reading, Refused
+from tollgate_console.commands.restore import restore
 from tollgate_console.exits import ConsoleError, ConsoleExit
 from tollgate_console.layout import Layout
 from tollgate_console.provision.keys import SEAL_PUBLIC_KEYS
@@ -67,6 +68,16 @@ def test_a_backup_that_is_not_for_this_desk_and_version_is_refused(
     with pytest.raises(ConsoleError, match=words) as refused:
         read_manifest(backup, "main")
     assert refused.value.code is code
+
+
+def test_a_restore_reads_the_configuration_that_the_desk_starts_with(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "tollgate.yaml").write_text("desk: other\n")
+    with pytest.raises(ConsoleError, match="this is desk 'other'"):
+        restore(backup, state_dir=tmp_path / "desk")
 
 
 def test_what_is_no_backup_is_refused(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
-from tollgate_console.commands.up import DEFAULT_STATE
+from tollgate_console.commands.up import DEFAULT_CONFIG, DEFAULT_STATE, configuration
 from tollgate_console.exits import EXIT_CODES_HELP
 
 
 def backup(
     directory: Annotated[Path, typer.Argument(help="Where the backup is written; it must not be there yet.")],
     state_dir: Annotated[Path, typer.Option(help="The state directory of the platform.")] = DEFAULT_STATE,
-    config: Annotated[Path | None, typer.Option(help="Configuration file, for a platform that is stopped.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help=f"Configuration file, for a platform that is stopped. [default: {DEFAULT_CONFIG}]"),
+    ] = None,
     base_port: Annotated[
         int | None, typer.Option(help="Use ports from this one on, as `tollgate up` does.", min=1024, max=65_500)
     ] = None,
@@ -24,7 +27,7 @@ def backup(
     from tollgate_console.layout import Layout  # noqa: PLC0415 - as above
     from tollgate_console.recovery.backup import backup_desk  # noqa: PLC0415 - as above
 
-    manifest, took_s = asyncio.run(backup_desk(Layout(state_dir), config, base_port, directory))
+    manifest, took_s = asyncio.run(backup_desk(Layout(state_dir), configuration(config), base_port, directory))
     place = manifest.checkpoint
     size_mib = manifest.dump_bytes / 1_048_576
     typer.echo(f"{directory}: records up to {place['archived_sequence']}, entries up to {place['entry']}")

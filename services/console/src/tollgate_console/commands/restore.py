@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tollgate_console.commands.up import DEFAULT_STATE
+from tollgate_console.commands.up import DEFAULT_CONFIG, DEFAULT_STATE, configuration
 from tollgate_console.exits import EXIT_CODES_HELP
 
 
@@ -22,7 +22,9 @@ def restore(
     state_dir: Annotated[Path, typer.Option(help="The state directory of the platform, which must not run.")] = (
         DEFAULT_STATE
     ),
-    config: Annotated[Path | None, typer.Option(help="Configuration file of the desk.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help=f"Configuration file of the desk. [default: {DEFAULT_CONFIG}]")
+    ] = None,
     base_port: Annotated[
         int | None, typer.Option(help="Use ports from this one on, as `tollgate up` does.", min=1024, max=65_500)
     ] = None,
@@ -39,7 +41,7 @@ def restore(
     if directory is None and not tape:
         raise typer.BadParameter("a backup is expected, or --tape, or both")
     wish = Wish(directory, tape=tape, replace=replace, public_keys=public_keys)
-    outcome = asyncio.run(restore_desk(Layout(state_dir), config, base_port, wish))
+    outcome = asyncio.run(restore_desk(Layout(state_dir), configuration(config), base_port, wish))
     if as_json:
         typer.echo(json.dumps(outcome, indent=2))
         return

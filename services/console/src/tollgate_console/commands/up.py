@@ -52,7 +52,7 @@ def up(
     run_session(
         Options(
             state_dir=state_dir,
-            config=_config(config),
+            config=configuration(config),
             replay=None if replay is None else Replay(replay, speed),
             plain=plain,
             base_port=base_port,
@@ -64,7 +64,11 @@ def up(
 up.__doc__ = f"{up.__doc__}\n\n{EXIT_CODES_HELP}"
 
 
-def _config(given: Path | None) -> Path | None:
+def configuration(given: Path | None) -> Path | None:
+    """Return the file to read, which is the usual one when none is given, and none where that is not there either.
+
+    Raises ``ConsoleError`` when the one that is given is not there.
+    """
     if given is not None and not given.is_file():
         raise ConsoleError(ConsoleExit.BAD_CONFIGURATION, f"configuration file {given} is not there")
     if given is None and not DEFAULT_CONFIG.is_file():
