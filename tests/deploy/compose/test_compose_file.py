@@ -4,9 +4,11 @@ import shutil
 import subprocess
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import pytest
 
+from deploy.grafana.boards.panels import RUNBOOK
 from tests.deploy.compose.compose_file import (
     DOCKER,
     OURS,
@@ -207,3 +209,9 @@ def said(*command: str) -> tuple[int, str]:
     """Run a command in the checkout; returns how it ended and what it complained of."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
+
+
+def test_the_runbook_is_where_the_panels_lead_to():
+    home = "/usr/share/grafana"
+    served = {place.removeprefix(home): source for place, source in mounts("grafana").items() if home in place}
+    assert served == {str(Path(RUNBOOK).parent): "./docs"}
