@@ -60,8 +60,7 @@ async def _prepare(server: Server) -> None:
 
 
 def _pgbench(server: Server, *options: str) -> str:
-    program, where = find_binaries() / "pgbench", f"--host={server.socket_dir}"
-    command = (str(program), where, "--username=postgres", *options, "pgbench")
+    command = (str(find_binaries() / "pgbench"), *options, server.dsn("pgbench", "postgres"))
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout
 

@@ -4,37 +4,11 @@ When one of these fails after an upgrade, the reason is gone and the decision ca
 """
 
 import asyncio
-import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import nats
-import pytest
 from faststream.nats import JStream, NatsBroker, PullSub
 
 STREAM = JStream("LINE", subjects=["line.>"], declare=False)
-
-
-@pytest.fixture
-def broker_url(tmp_path: Path) -> Iterator[str]:
-    """A bare server with JetStream; the port is the one that it says it took."""
-    config = tmp_path / "nats.conf"
-    config.write_text(f'listen: "127.0.0.1:-1"\njetstream {{ store_dir: "{tmp_path}/js" }}\n')
-    server = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert server is not None
-    process = subprocess.Popen([server, "-c", config, "--ports_file_dir", tmp_path], stderr=subprocess.DEVNULL)
-    ports = tmp_path / f"nats-server_{process.pid}.ports"
-    while not ports.exists() or not ports.read_text().strip():
-        assert process.poll() is None
-
-    yield json.loads(ports.read_text())["nats"][0]
-    process.send_signal(signal.SIGTERM)
-    process.wait(10)
 
 
 async def make_stream(url: str) -> None:
@@ -50,9 +24,9 @@ async def put(url: str, count: int) -> None:
     await client.close()
 
 
-async def test_a_handler_that_raises_once_loses_the_message_for_good(broker_url):
-    await make_stream(broker_url)
-    broker = NatsBroker(broker_url, log_level=0)
+async def test_a_handler_that_raises_once_loses_the_message_for_good(nats_url):
+    await make_stream(nats_url)
+    broker = NatsBroker(nats_url, log_level=0)
     handled: list[int] = []
     second = asyncio.Event()
 
@@ -65,7 +39,7 @@ async def test_a_handler_that_raises_once_loses_the_message_for_good(broker_url)
 
     async with broker:
         await broker.start()
-        await put(broker_url, 2)
+        await put(nats_url, 2)
         await asyncio.wait_for(second.wait(), 5)
         jetstream = broker.connection.jetstream()
         # The words to the broker follow the handlers; what they were is known when none is owed any more.
@@ -78,10 +52,10 @@ async def test_a_handler_that_raises_once_loses_the_message_for_good(broker_url)
     assert info.num_redelivered == 0
 
 
-async def test_a_pull_subscriber_runs_a_fetched_batch_concurrently(broker_url):
-    await make_stream(broker_url)
-    await put(broker_url, 5)
-    broker = NatsBroker(broker_url, log_level=0)
+async def test_a_pull_subscriber_runs_a_fetched_batch_concurrently(nats_url):
+    await make_stream(nats_url)
+    await put(nats_url, 5)
+    broker = NatsBroker(nats_url, log_level=0)
     under_way: list[int] = []
     together = 0
     done = asyncio.Event()
@@ -102,8 +76,8 @@ async def test_a_pull_subscriber_runs_a_fetched_batch_concurrently(broker_url):
     assert together > 1
 
 
-async def test_a_publish_without_a_stream_is_not_acknowledged_and_does_not_fail(broker_url):
-    broker = NatsBroker(broker_url, log_level=0)
+async def test_a_publish_without_a_stream_is_not_acknowledged_and_does_not_fail(nats_url):
+    broker = NatsBroker(nats_url, log_level=0)
     async with broker:
         answer = await broker.publish(b"to nobody", "line.x")
     assert answer is None

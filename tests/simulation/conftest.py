@@ -1,16 +1,22 @@
-"""A real Postgres for the test that holds the simulated journal against it: the one that execution's own tests use."""
+"""A journal in a real Postgres, for the test that holds the simulated one against it, and the samples of execution."""
 
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
+
+from tests.servers.postgres import Database, Postgres
 
 ROOT = Path(__file__).parents[2]
 # Processes that run seeds side by side are begun afresh, and find our modules by the path alone.
 sys.path.insert(0, str(ROOT))
+# The samples of orders are those of execution's own tests.
+sys.path.insert(0, str(ROOT / "services" / "execution" / "tests"))
 
-_spec = spec_from_file_location("execution_conftest", ROOT / "services" / "execution" / "tests" / "conftest.py")
-assert _spec is not None
-assert _spec.loader is not None
-_execution = module_from_spec(_spec)
-_spec.loader.exec_module(_execution)
-postgres, database = _execution.postgres, _execution.database
+
+@pytest.fixture
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    """Give the test a database of its own."""
+    async with postgres.fresh("roles.sql", "execution.sql") as database:
+        yield database

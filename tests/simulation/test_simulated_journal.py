@@ -85,7 +85,7 @@ async def _outcome(act: Callable[[], Awaitable[Any]]) -> str:
 
 @pytest.fixture
 async def both(database: Any) -> AsyncIterator[Both]:
-    journal = await Journal.connect(database.service, "main")
+    journal = await Journal.connect(database.dsn("tollgate_execution"), "main")
     yield Both(journal)
     await journal.close()
 

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,20 +34,6 @@ run_service("ledger", DeskSettings, lambda settings: Parts(Core(), FailingOnTheW
 """
 
 
-def start_broker(directory: Path) -> tuple[subprocess.Popen[bytes], str]:
-    config = directory / "nats.conf"
-    config.write_text(f'listen: "127.0.0.1:-1"\njetstream {{ store_dir: "{directory}/js" }}\n')
-    server = shutil.which("nats-server", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert server is not None
-    process = subprocess.Popen(  # noqa: S603 - the server from our own environment
-        [server, "-c", config, "--ports_file_dir", directory], stderr=subprocess.DEVNULL
-    )
-    ports = directory / f"nats-server_{process.pid}.ports"
-    while not ports.exists() or not ports.read_text().strip():
-        assert process.poll() is None
-    return process, json.loads(ports.read_text())["nats"][0]
-
-
 async def provision(url: str, **changes: object) -> None:
     client = await nats.connect(url)
     settings: dict[str, object] = {
@@ -66,18 +51,28 @@ async def provision(url: str, **changes: object) -> None:
     await client.close()
 
 
-def start_service(
-    directory: Path, url: str, port: int, state: str = "state", program: str = SERVICE
-) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "TOLLGATE_NATS_URL": url,
-        "TOLLGATE_STATE_DIR": str(directory / state),
-        "TOLLGATE_PORTS__LEDGER": str(port),
-    }
-    return subprocess.Popen(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start_service(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts a service; what still runs after the test is killed."""
+    started = []
+
+    def start(url: str, port: int, state: str = "state", program: str = SERVICE) -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "TOLLGATE_NATS_URL": url,
+            "TOLLGATE_STATE_DIR": str(tmp_path / state),
+            "TOLLGATE_PORTS__LEDGER": str(port),
+        }
+        command = [sys.executable, "-c", program]
+        started.append(
+            subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)  # noqa: S603 - our own interpreter
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 async def status_once(service: subprocess.Popen[str], port: int, reached: Callable[[dict[str, Any]], bool]) -> Any:
@@ -108,87 +103,69 @@ async def until_ready(service: subprocess.Popen[str], port: int) -> None:
     ("end", "code", "says"),
     [("broker", 75, '"service.end"'), ("signal", 0, '"outcome": "stopped"')],
 )
-async def test_the_exit_code_says_why_though_the_way_out_fails(tmp_path, unused_tcp_port, end, code, says):
-    broker, url = start_broker(tmp_path)
-    await provision(url)
-    service = start_service(tmp_path, url, unused_tcp_port)
-    try:
-        await until_ready(service, unused_tcp_port)
-        victim, how = (broker, signal.SIGKILL) if end == "broker" else (service, signal.SIGTERM)
-        victim.send_signal(how)
-        _, log = await asyncio.to_thread(service.communicate, timeout=20)
-    finally:
-        broker.kill()
-        broker.wait()
+async def test_the_exit_code_says_why_though_the_way_out_fails(
+    own_broker, start_service, unused_tcp_port, end, code, says
+):
+    await provision(own_broker.url)
+    service = start_service(own_broker.url, unused_tcp_port)
+    await until_ready(service, unused_tcp_port)
+    if end == "broker":
+        own_broker.kill()
+    else:
+        service.send_signal(signal.SIGTERM)
+    _, log = await asyncio.to_thread(service.communicate, timeout=20)
     assert service.returncode == code, log
     assert says in log
     assert "service.stop_failed" in log
 
 
-async def test_a_stream_that_is_not_safe_for_money_is_refused_at_start(tmp_path, unused_tcp_port):
-    broker, url = start_broker(tmp_path)
-    await provision(url, deny_delete=False)
-    service = start_service(tmp_path, url, unused_tcp_port)
-    try:
-        _, log = await asyncio.to_thread(service.communicate, timeout=20)
-    finally:
-        broker.kill()
-        broker.wait()
+async def test_a_stream_that_is_not_safe_for_money_is_refused_at_start(nats_url, start_service, unused_tcp_port):
+    await provision(nats_url, deny_delete=False)
+    service = start_service(nats_url, unused_tcp_port)
+    _, log = await asyncio.to_thread(service.communicate, timeout=20)
     assert service.returncode == 78, log
     assert "deny_delete: False, expected True" in log
 
 
-async def test_a_second_process_with_the_same_state_directory_is_refused_at_start(tmp_path, unused_tcp_port_factory):
+async def test_a_second_process_with_the_same_state_directory_is_refused_at_start(
+    nats_url, start_service, tmp_path, unused_tcp_port_factory
+):
     """Starting it again changes nothing; it names who has the directory, and what to do."""
-    broker, url = start_broker(tmp_path)
-    await provision(url)
+    await provision(nats_url)
     port, other = unused_tcp_port_factory(), unused_tcp_port_factory()
-    first = start_service(tmp_path, url, port)
-    try:
-        await until_ready(first, port)
-        second = start_service(tmp_path, url, other)
-        _, log = await asyncio.to_thread(second.communicate, timeout=20)
-        assert first.poll() is None
-    finally:
-        first.kill()
-        first.communicate()
-        broker.kill()
-        broker.wait()
+    first = start_service(nats_url, port)
+    await until_ready(first, port)
+    second = start_service(nats_url, other)
+    _, log = await asyncio.to_thread(second.communicate, timeout=20)
+    assert first.poll() is None
     assert second.returncode == 78, log
     assert f"another ledger, pid {first.pid}, runs with the state directory {tmp_path / 'state'}" in log
     assert "TOLLGATE_STATE_DIR" in log
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped and woken"])
-async def test_two_processes_one_is_active_and_the_other_takes_over(tmp_path, unused_tcp_port_factory, end):
+async def test_two_processes_one_is_active_and_the_other_takes_over(
+    nats_url, start_service, unused_tcp_port_factory, end
+):
     """The one that stands by says for whom and is not ready; it takes over, and who was only stopped ends with 75."""
-    broker, url = start_broker(tmp_path)
-    await provision(url)
+    await provision(nats_url)
     ports = unused_tcp_port_factory(), unused_tcp_port_factory()
-    first = start_service(tmp_path, url, ports[0])
-    second = None
-    try:
-        active = await status_once(first, ports[0], lambda status: status["live"])
-        assert (active["standby"], active["tenure"]) == (None, 1)
-        second = start_service(tmp_path, url, ports[1], "another-state")
-        waiting = await status_once(second, ports[1], lambda status: status["standby"] is not None)
-        assert (waiting["standby"], waiting["live"]) == (active["instance"], False)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[1]}") as client:
-            assert (await client.get("/healthz")).status_code == httpx.codes.OK
-            ready = await client.get("/readyz")
-        assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
-        assert ready.json()["reasons"] == [f"standing by: {active['instance']} is active"]
-        first.send_signal(end)
-        taken = await status_once(second, ports[1], lambda status: status["live"])
-        assert taken["tenure"] == 2
-        first.send_signal(signal.SIGCONT)
-        _, log = await asyncio.to_thread(first.communicate, timeout=20)
-    finally:
-        for process in filter(None, (first, second)):
-            process.kill()
-            process.communicate()
-        broker.kill()
-        broker.wait()
+    first = start_service(nats_url, ports[0])
+    active = await status_once(first, ports[0], lambda status: status["live"])
+    assert (active["standby"], active["tenure"]) == (None, 1)
+    second = start_service(nats_url, ports[1], "another-state")
+    waiting = await status_once(second, ports[1], lambda status: status["standby"] is not None)
+    assert (waiting["standby"], waiting["live"]) == (active["instance"], False)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports[1]}") as client:
+        assert (await client.get("/healthz")).status_code == httpx.codes.OK
+        ready = await client.get("/readyz")
+    assert ready.status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert ready.json()["reasons"] == [f"standing by: {active['instance']} is active"]
+    first.send_signal(end)
+    taken = await status_once(second, ports[1], lambda status: status["live"])
+    assert taken["tenure"] == 2
+    first.send_signal(signal.SIGCONT)
+    _, log = await asyncio.to_thread(first.communicate, timeout=20)
     assert first.returncode == (-signal.SIGKILL if end is signal.SIGKILL else 75), log
 
 
@@ -228,19 +205,13 @@ run_service("ledger", DeskSettings, lambda settings: Parts(Core(), Stopping()))
     ids=["in time", "too slow", "fails"],
 )
 async def test_a_service_that_is_told_to_stop_ends_in_order_what_it_has_begun(
-    tmp_path, unused_tcp_port, drain, said, outcome
+    nats_url, start_service, unused_tcp_port, drain, said, outcome
 ):
-    broker, url = start_broker(tmp_path)
-    await provision(url)
-    program = STOPPING.replace("DRAIN", drain)
-    service = start_service(tmp_path, url, unused_tcp_port, program=program)
-    try:
-        await until_ready(service, unused_tcp_port)
-        service.send_signal(signal.SIGTERM)
-        _, log = await asyncio.to_thread(service.communicate, timeout=20)
-    finally:
-        broker.kill()
-        broker.wait()
+    await provision(nats_url)
+    service = start_service(nats_url, unused_tcp_port, program=STOPPING.replace("DRAIN", drain))
+    await until_ready(service, unused_tcp_port)
+    service.send_signal(signal.SIGTERM)
+    _, log = await asyncio.to_thread(service.communicate, timeout=20)
     assert service.returncode == 0, log
     assert [line for line in log.splitlines() if line in {"drained", "stopped"}] == said
     drained = [json.loads(line) for line in log.splitlines() if '"service.drained"' in line]

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -181,21 +181,27 @@ async def standing_by(instance: Instance, active: Instance) -> None:
     await until(does)
 
 
-@pytest.fixture
-async def desk(broker: Any, tmp_path: Path) -> AsyncIterator[Desk]:
-    client = await nats.connect(broker.url)
+@asynccontextmanager
+async def desk_on(url: str, directory: Path) -> AsyncIterator[Desk]:
+    client = await nats.connect(url)
     republish = RePublish(src="tape.main.>", dest="live.main.>")
     await client.jetstream().add_stream(
         StreamConfig(name="TAPE_main", subjects=["tape.main.>"], allow_direct=True, republish=republish)
     )
     await client.close()
     async with AsyncExitStack() as stack:
-        tape = await NatsTape.connect(broker.url, None, "main", "test")
+        tape = await NatsTape.connect(url, None, "main", "test")
         stack.push_async_callback(tape.close)
-        made = Desk(broker.url, tmp_path, tape)
+        made = Desk(url, directory, tape)
         yield made
         for instance in made.started:
             await instance.finish()
+
+
+@pytest.fixture
+async def desk(nats_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with desk_on(nats_url, tmp_path) as desk:
+        yield desk
 
 
 async def test_who_is_alone_is_told_so_by_the_broker_and_waits_for_nothing(desk):
@@ -276,9 +282,9 @@ async def test_of_many_that_start_at_once_one_is_active(desk):
         assert sum(not each.ended.done() for each in desk.started) == left
 
 
-async def test_silence_is_waited_for_and_then_taken_for_the_end(desk, broker):
+async def test_silence_is_waited_for_and_then_taken_for_the_end(desk, nats_url):
     """Somebody is connected and does not answer, as a process that is stopped: after a bounded time it is our turn."""
-    silent = await nats.connect(broker.url)
+    silent = await nats.connect(nats_url)
     await silent.subscribe("presence.main.ledger.ask")
     # Unlike nats-py's flush, whose ping overtakes what is still to be sent, an answer proves that it was subscribed.
     await silent.jetstream().account_info()
@@ -428,16 +434,17 @@ async def test_who_would_write_more_than_the_active_one_halts_while_it_stands_by
     assert "before it" in end.why
 
 
-async def test_a_broker_that_is_gone_is_no_silence(desk, broker):
+async def test_a_broker_that_is_gone_is_no_silence(own_broker, tmp_path):
     """Who stands by and loses its own connection ends: it knows nothing of the active one any more."""
-    first = await desk.start()
-    await desk.active()
-    second = await desk.start()
-    await standing_by(second, first)
-    broker.kill()
-    for each in (first, second):
-        assert type(await each.why_it_ended()).__name__ == "TapeUnavailable"
-    assert not second.runner.live.is_set()
+    async with desk_on(own_broker.url, tmp_path) as desk:
+        first = await desk.start()
+        await desk.active()
+        second = await desk.start()
+        await standing_by(second, first)
+        own_broker.kill()
+        for each in (first, second):
+            assert type(await each.why_it_ended()).__name__ == "TapeUnavailable"
+        assert not second.runner.live.is_set()
 
 
 def test_a_second_process_does_not_get_the_state_directory(tmp_path):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import nats
 import pytest
@@ -11,8 +10,6 @@ from nats.js.api import RePublish, StreamConfig
 from tollgate_chassis.tape import Bounds, LostRace, NatsTape, TakenId, TapeLostItsHead, TapeUnavailable
 
 SUBJECT = "tape.main.risk.mode"
-Broker = Any
-"""That of conftest.py."""
 
 
 async def provision(url: str, **changes: object) -> None:
@@ -29,9 +26,9 @@ async def provision(url: str, **changes: object) -> None:
 
 
 @pytest.fixture
-async def tape(broker: Broker) -> AsyncIterator[NatsTape]:
-    await provision(broker.url)
-    connected = await NatsTape.connect(broker.url, None, "main", "risk")
+async def tape(nats_url: str) -> AsyncIterator[NatsTape]:
+    await provision(nats_url)
+    connected = await NatsTape.connect(nats_url, None, "main", "risk")
     yield connected
     await connected.close()
 
@@ -134,24 +131,27 @@ async def test_the_last_delivery_lost_is_found_when_nothing_follows(tape):
     assert await reading == [1, 2]
 
 
-async def test_a_tape_without_its_head_halts_the_reader(broker):
-    await provision(broker.url, max_msgs=5)
-    tape = await NatsTape.connect(broker.url, None, "main", "risk")
+async def test_a_tape_without_its_head_halts_the_reader(nats_url):
+    await provision(nats_url, max_msgs=5)
+    tape = await NatsTape.connect(nats_url, None, "main", "risk")
     await fill(tape, 9)
     with pytest.raises(TapeLostItsHead, match="record 1 is gone; the next on the tape is 5"):
         await collect(tape, 1, 5)
     await tape.close()
 
 
-async def test_a_broker_that_dies_ends_reading_and_writing(tape, broker):
+async def test_a_broker_that_dies_ends_reading_and_writing(own_broker):
+    await provision(own_broker.url)
+    tape = await NatsTape.connect(own_broker.url, None, "main", "risk")
     await fill(tape, 1)
     reading = asyncio.create_task(collect(tape, 1, 100))
     await asyncio.sleep(0)
-    broker.kill()
+    own_broker.kill()
     with pytest.raises(TapeUnavailable):
         await reading
     with pytest.raises(TapeUnavailable):
         await tape.append(SUBJECT, b"x", "risk:9:0", 1)
+    await tape.close()
 
 
 async def test_a_broker_that_is_not_there_is_told_at_once():
@@ -159,8 +159,8 @@ async def test_a_broker_that_is_not_there_is_told_at_once():
         await NatsTape.connect("nats://127.0.0.1:1", None, "main", "risk")
 
 
-async def test_a_stream_that_was_not_provisioned_is_told_so(broker):
-    tape = await NatsTape.connect(broker.url, None, "main", "risk")
+async def test_a_stream_that_was_not_provisioned_is_told_so(nats_url):
+    tape = await NatsTape.connect(nats_url, None, "main", "risk")
     with pytest.raises(TapeUnavailable, match="was it provisioned"):
         await tape.bounds()
     await tape.close()

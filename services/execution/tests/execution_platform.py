@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import nats
 from execution_operators import new_trail
 from execution_samples import (
@@ -208,7 +207,7 @@ class Platform:
             self.settings,
             self.core,
             config_text(self.settings, TRUSTED),
-            partial(Journal.connect, self.database.service, "main"),
+            partial(Journal.connect, self.database.dsn("tollgate_execution"), "main"),
             self.venue,  # type: ignore[arg-type]
             self.permit_holder,
             self.door,
@@ -364,7 +363,7 @@ class Platform:
 
     async def rows(self) -> dict[str, Any]:
         """Return the journal by client order id."""
-        root = await asyncpg.connect(self.database.superuser)
+        root = await self.database.connect("postgres")
         rows = await root.fetch("SELECT * FROM execution.journal")
         await root.close()
         return {row["client_order_id"]: dict(row) for row in rows}

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from execution_samples import signed_approval, submit_of
 
+from tests.servers.postgres import Postgres
 from tollgate_chassis.exits import BadConfiguration, Exit
 from tollgate_execution.core import Submit
 from tollgate_execution.core.placing import Leg, attempt_id
@@ -25,7 +26,7 @@ def submit(number: int, **changes: Any) -> Submit:
 
 @pytest.fixture
 async def journal(database: Any) -> AsyncIterator[Journal]:
-    journal = await Journal.connect(database.service, "main")
+    journal = await Journal.connect(database.dsn("tollgate_execution"), "main")
     await journal.take_lease("first")
     yield journal
     await journal.close()
@@ -34,13 +35,13 @@ async def journal(database: Any) -> AsyncIterator[Journal]:
 @pytest.fixture
 async def role(database: Any) -> AsyncIterator[Any]:
     """A connection as execution's role, past the store."""
-    connection = await asyncpg.connect(database.service)
+    connection = await database.connect("tollgate_execution")
     yield connection
     await connection.close()
 
 
 async def row_of(database: Any, number: int) -> Any:
-    root = await asyncpg.connect(database.superuser)
+    root = await database.connect("postgres")
     row = await root.fetchrow(
         "SELECT * FROM execution.journal WHERE client_order_id = $1", submit(number).approval.client_order_id
     )
@@ -75,7 +76,7 @@ async def test_what_was_used_once_is_not_prepared_again(journal: Journal, same: 
 
 async def test_of_two_that_prepare_the_same_order_at_once_one_may_send(journal: Journal, database: Any) -> None:
     """Both hold the lease of the same epoch: only the row decides."""
-    other = await Journal.connect(database.service, "main")
+    other = await Journal.connect(database.dsn("tollgate_execution"), "main")
     other.epoch = journal.epoch
     for number in range(1, 11):
         done = await asyncio.gather(journal.prepare(submit(number)), other.prepare(submit(number)))
@@ -84,7 +85,7 @@ async def test_of_two_that_prepare_the_same_order_at_once_one_may_send(journal: 
 
 
 async def test_who_has_lost_the_lease_writes_nothing_and_ends(journal: Journal, database: Any) -> None:
-    newer = await Journal.connect(database.service, "main")
+    newer = await Journal.connect(database.dsn("tollgate_execution"), "main")
     assert await newer.take_lease("second") == 2
     with pytest.raises(Fenced) as caught:
         await journal.prepare(submit(1))
@@ -95,14 +96,14 @@ async def test_who_has_lost_the_lease_writes_nothing_and_ends(journal: Journal, 
 
 
 async def test_who_has_never_taken_the_lease_writes_nothing(database: Any) -> None:
-    journal = await Journal.connect(database.service, "main")
+    journal = await Journal.connect(database.dsn("tollgate_execution"), "main")
     with pytest.raises(Fenced):
         await journal.prepare(submit(1))
     await journal.close()
 
 
 async def test_the_lease_of_another_desk_is_no_lease_of_ours(journal: Journal, database: Any) -> None:
-    other = await Journal.connect(database.service, "second")
+    other = await Journal.connect(database.dsn("tollgate_execution"), "second")
     other.epoch = journal.epoch
     with pytest.raises(Fenced):
         await other.prepare(submit(1))
@@ -270,7 +271,7 @@ async def test_the_legs_of_an_approval_do_not_wait_for_each_other(journal: Journ
 async def test_of_two_that_prepare_the_next_attempt_at_once_one_may_send(journal: Journal, database: Any) -> None:
     await journal.prepare(attempt(1, 1))
     await journal.settle([end_of(attempt(1, 1))])
-    other = await Journal.connect(database.service, "main")
+    other = await Journal.connect(database.dsn("tollgate_execution"), "main")
     other.epoch = journal.epoch
     done = await asyncio.gather(journal.prepare(attempt(1, 2)), other.prepare(attempt(1, 2)))
     assert sorted(outcome.value for outcome in done) == ["already_there", "prepared"]
@@ -280,7 +281,7 @@ async def test_of_two_that_prepare_the_next_attempt_at_once_one_may_send(journal
 async def test_a_resend_is_allowed_once_and_in_order(journal: Journal, database: Any) -> None:
     await journal.prepare(submit(1))
     assert await journal.prepare_resend(replace(submit(1), resend=2)) is WriteAhead.ALREADY_THERE
-    other = await Journal.connect(database.service, "main")
+    other = await Journal.connect(database.dsn("tollgate_execution"), "main")
     other.epoch = journal.epoch
     again = replace(submit(1), resend=1)
     done = await asyncio.gather(journal.prepare_resend(again), other.prepare_resend(again))
@@ -299,7 +300,7 @@ async def test_what_is_answered_or_was_never_prepared_is_not_sent_again(journal:
 
 async def test_a_resend_is_fenced_and_names_the_lease_under_which_it_left(journal: Journal, database: Any) -> None:
     await journal.prepare(submit(1))
-    newer = await Journal.connect(database.service, "main")
+    newer = await Journal.connect(database.dsn("tollgate_execution"), "main")
     await newer.take_lease("second")
     with pytest.raises(Fenced):
         await journal.prepare_resend(replace(submit(1), resend=1))
@@ -325,7 +326,7 @@ async def test_which_orders_have_a_row_is_told(journal: Journal) -> None:
 
 
 async def test_a_lost_connection_is_a_doubt_that_ends_the_process(journal: Journal, database: Any) -> None:
-    root = await asyncpg.connect(database.superuser)
+    root = await database.connect("postgres")
     await root.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE usename = 'tollgate_execution' AND datname = current_database()"
@@ -344,16 +345,16 @@ async def test_a_database_that_is_not_there_is_said_clearly() -> None:
 
 
 async def test_a_schema_of_another_version_is_refused(database: Any) -> None:
-    root = await asyncpg.connect(database.superuser)
+    root = await database.connect("postgres")
     await root.execute("UPDATE execution.schema_version SET version = 4")
     await root.close()
     with pytest.raises(BadConfiguration, match="version 4, expected 3"):
-        await Journal.connect(database.service, "main")
+        await Journal.connect(database.dsn("tollgate_execution"), "main")
 
 
 async def test_a_restored_journal_is_doubted_until_it_is_trusted_again(journal: Journal, database: Any) -> None:
     assert not await journal.was_restored()
-    root = await asyncpg.connect(database.superuser)
+    root = await database.connect("postgres")
     await root.execute("INSERT INTO execution.restored VALUES ('main', 1), ('other', 1)")
     assert await journal.was_restored()
     await journal.trust_again()
@@ -362,38 +363,32 @@ async def test_a_restored_journal_is_doubted_until_it_is_trusted_again(journal: 
     await root.close()
 
 
-async def test_a_journal_of_version_1_is_made_into_version_3_and_loses_nothing(postgres: str) -> None:
+async def test_a_journal_of_version_1_is_made_into_version_3_and_loses_nothing(postgres: Postgres) -> None:
     """Its rows stay, those that are over count as ended, and the first attempt of each is taken."""
-    root = await asyncpg.connect(postgres)
-    await root.execute("DROP DATABASE IF EXISTS version_1 WITH (FORCE)")
-    await root.execute("CREATE DATABASE version_1")
-    old = await asyncpg.connect(postgres.replace("/postgres?", "/version_1?"))
-    await old.execute((Path(__file__).parent / "execution_v1.sql").read_text())
-    await old.execute("INSERT INTO execution.lease VALUES ('main', 1, 'first', 1)")
-    for number, state, answered in ((1, "FILLED", 6), (2, "ACKNOWLEDGED", 6), (3, "PREPARED", None)):
-        sent = submit(number)
-        await old.execute(
-            "INSERT INTO execution.journal VALUES ($1, $2, $3, $4, $5, $6, 'main', 1, $7, 1, 1, $8, $9)",
-            sent.placing.venue_id,
-            sent.decision_id,
-            sent.approval_hash,
-            sent.signed.text,
-            sent.signed.signature,
-            sent.signed.key_id,
-            state,
-            answered,
-            None if answered is None else "{}",
-        )
-    for _ in range(2):
-        await old.execute(SQL.read_text())
-    await old.close()
-    journal = await Journal.connect(
-        postgres.replace("/postgres?", "/version_1?").replace("//postgres:@", "//tollgate_execution:@"), "main"
-    )
-    assert [*await journal.load_unsettled()] == [submit(number).placing.venue_id for number in (2, 3)]
-    await journal.take_lease("second")
-    assert await journal.prepare(submit(1)) is WriteAhead.ALREADY_THERE
-    assert await journal.prepare(attempt(2, 2)) is WriteAhead.NOT_YET
-    await journal.close()
-    await root.execute("DROP DATABASE version_1 WITH (FORCE)")
-    await root.close()
+    async with postgres.fresh("roles.sql") as database:
+        old = await database.connect("postgres")
+        await old.execute((Path(__file__).parent / "execution_v1.sql").read_text())
+        await old.execute("INSERT INTO execution.lease VALUES ('main', 1, 'first', 1)")
+        for number, state, answered in ((1, "FILLED", 6), (2, "ACKNOWLEDGED", 6), (3, "PREPARED", None)):
+            sent = submit(number)
+            await old.execute(
+                "INSERT INTO execution.journal VALUES ($1, $2, $3, $4, $5, $6, 'main', 1, $7, 1, 1, $8, $9)",
+                sent.placing.venue_id,
+                sent.decision_id,
+                sent.approval_hash,
+                sent.signed.text,
+                sent.signed.signature,
+                sent.signed.key_id,
+                state,
+                answered,
+                None if answered is None else "{}",
+            )
+        for _ in range(2):
+            await old.execute(SQL.read_text())
+        await old.close()
+        journal = await Journal.connect(database.dsn("tollgate_execution"), "main")
+        assert [*await journal.load_unsettled()] == [submit(number).placing.venue_id for number in (2, 3)]
+        await journal.take_lease("second")
+        assert await journal.prepare(submit(1)) is WriteAhead.ALREADY_THERE
+        assert await journal.prepare(attempt(2, 2)) is WriteAhead.NOT_YET
+        await journal.close()

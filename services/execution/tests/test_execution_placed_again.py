@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from execution_platform import Platform, _now_us
 from execution_samples import SECOND_US, order_id, signed_approval, submit_of, trade
@@ -201,7 +200,7 @@ async def test_a_second_attempt_that_the_journal_does_not_take_is_not_sent_and_t
     """By the journal, nobody has refused a first attempt of this approval: it may be live."""
 
     async def forget_the_first() -> None:
-        root = await asyncpg.connect(platform.database.superuser)
+        root = await platform.database.connect("postgres")
         await root.execute("SET session_replication_role = replica")
         await root.execute("UPDATE execution.journal SET approval_hash = repeat('0', 64)")
         await root.close()

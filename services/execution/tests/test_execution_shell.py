@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import nats
 import pytest
 from execution_platform import Platform
@@ -257,7 +256,7 @@ async def test_configuration_and_account_are_on_the_tape_before_anything_else_of
 async def test_who_lost_the_lease_sends_nothing_more_and_ends(platform: Platform) -> None:
     await platform.start()
     await platform.has_permit()
-    newer = await Journal.connect(platform.database.service, "main")
+    newer = await Journal.connect(platform.database.dsn("tollgate_execution"), "main")
     await newer.take_lease("a second instance")
     platform.approve()
     assert platform.process is not None
@@ -303,14 +302,14 @@ async def test_killed_before_the_row_was_committed_the_order_is_sent_once_after_
 
 async def restore_the_journal(platform: Platform) -> None:
     """Do to the journal what a restore from an old backup does: rows are gone, and the mark says so."""
-    root = await asyncpg.connect(platform.database.superuser)
+    root = await platform.database.connect("postgres")
     await root.execute("DELETE FROM execution.journal")
     await root.execute("INSERT INTO execution.restored VALUES ('main', 1)")
     await root.close()
 
 
 async def is_doubted(platform: Platform) -> bool:
-    root = await asyncpg.connect(platform.database.superuser)
+    root = await platform.database.connect("postgres")
     count = await root.fetchval("SELECT count(*) FROM execution.restored")
     await root.close()
     return bool(count)
@@ -530,13 +529,13 @@ async def test_a_venue_that_does_not_answer_keeps_the_service_unready_and_nothin
 
 async def test_a_database_that_comes_later_is_waited_for_and_the_kill_door_works_meanwhile(platform: Platform) -> None:
     good = platform.database
-    platform.database = replace(good, service=good.service.replace("tollgate_execution", "nobody"))
+    platform.database = replace(good, name="not_yet_there")
     starting = asyncio.create_task(platform.start())
     await platform.until(lambda: platform.process is not None)
     await asyncio.sleep(0.3)
     assert not platform.runner.live.is_set()
     platform.door.shut("ann", "no database", 1)
-    platform.shell._connect_journal = partial(Journal.connect, good.service, "main")
+    platform.shell._connect_journal = partial(Journal.connect, good.dsn("tollgate_execution"), "main")
     await starting
     assert platform.shell.status()["kill_door"]["engaged"] is True
 

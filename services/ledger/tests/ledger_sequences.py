@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
 
-import conftest
+from services.ledger.tests import conftest
 from tollgate_contracts.core import Step
 from tollgate_contracts.envelope import Message
 from tollgate_contracts.execution import Bust, Fill

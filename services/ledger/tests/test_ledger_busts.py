@@ -253,7 +253,7 @@ async def test_the_database_takes_busts_and_movements_and_gives_them_back(databa
     put(tape, bust, speak.movement("-3", MovementType.FEE, movement_id="2"))
     second = await ledger(tape).start()
     await second.settle()
-    connection = await database.connect()
+    connection = await database.connect("tollgate_ledger")
     rows = await connection.fetch("SELECT account, currency, amount FROM ledger.balances WHERE amount <> 0")
     kinds = [row["kind"] for row in await connection.fetch("SELECT kind FROM ledger.entries ORDER BY id")]
     await connection.close()

@@ -216,7 +216,7 @@ async def test_the_database_takes_what_moves_of_a_position_and_gives_it_back(dat
     put(tape, speak.movement("-2", WITHDRAWAL, "BTC", movement_id="2", rate="120"))
     second = await ledger(tape).start()
     await second.settle()
-    connection = await database.connect()
+    connection = await database.connect("tollgate_ledger")
     rows = await connection.fetch("SELECT account, currency, amount FROM ledger.balances WHERE amount <> 0")
     rates = await connection.fetch("SELECT fee_rate, fee_rate_source FROM ledger.entries WHERE kind = 'movement'")
     [trip] = await connection.fetch("SELECT trigger, net FROM ledger.trips")

@@ -92,7 +92,7 @@ async def commit_line(connection, account, currency, amount):
 @pytest.fixture
 async def service(database):
     """The service's login, three archived records, and one entry booked because of the first."""
-    connection = await database.connect()
+    connection = await database.connect("tollgate_ledger")
     chain = GENESIS
     for sequence in (1, 2, 3):
         chain = await archive(connection, sequence, chain)
@@ -195,7 +195,7 @@ async def test_a_line_that_comes_in_one_statement_before_its_entry_is_refused(se
 
 async def test_a_transaction_that_does_not_see_the_entry_cannot_add_to_it(service, database):
     """Of a repeatable read that began before the entry, the foreign key alone asks what is there now."""
-    other = await database.connect()
+    other = await database.connect("tollgate_ledger")
     late = other.transaction(isolation="repeatable_read")
     await late.start()
     await count(other, "entries")

@@ -106,7 +106,7 @@ async def test_the_database_takes_no_seal_that_is_not_of_these_books(
     put(tape, speak.config(), speak.policy(), speak.account(USDT="1000"))
     process = await ledger(tape).start()
     await process.settle()
-    service = await database.connect()
+    service = await database.connect("tollgate_ledger")
     place = await service.fetchrow("SELECT * FROM ledger.checkpoint")
     seal = {
         "number": 1,

@@ -118,7 +118,7 @@ async def test_a_ledger_that_goes_on_from_a_kept_state_writes_the_same_rows(ledg
     ],
 )
 async def test_the_service_may_add_to_the_log_and_never_change_it(database, statement):
-    connection = await database.connect()
+    connection = await database.connect("tollgate_ledger")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await connection.execute(statement)
     await connection.close()

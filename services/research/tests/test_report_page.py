@@ -8,10 +8,10 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from books_database import Database
 from rich.console import Console
 from synthetic_books import COST_MODEL, POLICIES, SyntheticBooks
 
+from tests.servers.postgres import Database
 from tollgate_research import layout
 from tollgate_research.books import opened
 from tollgate_research.report import svg

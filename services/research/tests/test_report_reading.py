@@ -13,9 +13,9 @@ import asyncpg
 import empyrical
 import numpy as np
 import pytest
-from books_database import Database
 from synthetic_books import COST_MODEL, DAY_US, POLICIES, START_US, SyntheticBooks
 
+from tests.servers.postgres import Database
 from tollgate_contracts.codec import decode
 from tollgate_contracts.config import Config
 from tollgate_domain.attribution import By, grouped

