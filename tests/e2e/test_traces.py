@@ -58,6 +58,10 @@ def test_one_trace_leads_from_the_quote_to_the_books(platform: Callable[..., Pla
         exemplars = ASK.get(f"{desk.url('execution')}/metrics", headers=OPENMETRICS, timeout=5).text
         led = re.findall(r'tick_to_order_seconds_bucket\{.*trace_id="(\w+)"', exemplars)
         assert led
-        assert all(receiver.traces.get(bytes.fromhex(trace), set()) >= {"risk.pre_trade"} for trace in led)
+        desk.wait_until(
+            lambda: all(receiver.traces.get(bytes.fromhex(trace), set()) >= {"risk.pre_trade"} for trace in led),
+            "the traces that the exemplars lead to",
+            30,
+        )
     finally:
         receiver.shutdown()

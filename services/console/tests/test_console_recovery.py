@@ -74,6 +74,8 @@ def test_a_restore_reads_the_configuration_that_the_desk_starts_with(
     backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # The command tells the processes that it starts by this variable; what it leaves there is not for other tests.
+    monkeypatch.setenv("TOLLGATE_CONFIG", "")
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "tollgate.yaml").write_text("desk: other\n")
     with pytest.raises(ConsoleError, match="this is desk 'other'"):
