@@ -8,6 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import Histogram
 
+from tollgate_chassis import telemetry
 from tollgate_chassis.http import build_app
 from tollgate_chassis.telemetry.tracing import Tracing, exemplar
 
@@ -18,14 +19,14 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture
 def traced(monkeypatch: pytest.MonkeyPatch):
     """Return a way to make services that trace, and the names of the spans that they ended, in order."""
-    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
     spans = InMemorySpanExporter()
+    # The real one has a thread, and starts another in every process that a later test forks: none of those can have a
+    # user namespace of its own any more, and PostgreSQL is then run in another way and place.
+    monkeypatch.setattr(telemetry.tracing, "BatchSpanProcessor", lambda _exporter: SimpleSpanProcessor(spans))
     made: list[Tracing] = []
 
     def make(service: str, ratio: float = 1.0) -> Tracing:
         tracing = Tracing(service, "r1", NOWHERE, ratio)
-        assert tracing._provider is not None
-        tracing._provider._active_span_processor._span_processors = (SimpleSpanProcessor(spans),)
         made.append(tracing)
         return tracing
 
