@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -157,8 +157,10 @@ def frozen(desk: Desk, name: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # The page may have ended it, which the supervisor notes a moment later.
         if desk.pid_or_none(name) == pid:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 def trades(desk: Desk, more: int = 2) -> None:
